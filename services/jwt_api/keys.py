@@ -16,13 +16,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging import getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
-
-if TYPE_CHECKING:
-    from joserfc.jwk import KeyParameters
 
 ALGORITHM = "ES256"
 CURVE = "P-256"
@@ -108,8 +104,7 @@ def _signing_key(pair: ECKey) -> SigningKey:
 
 
 def _render_private_jwk(key: SigningKey) -> bytes:
-    numbers: KeyParameters | dict[str, object] = key.pair.as_dict(private=True)
-    jwk = key.render_public_jwk() | {"d": str(dict(numbers)["d"])}
+    jwk = key.render_public_jwk() | {"d": str(key.pair.as_dict(private=True)["d"])}
     return json.dumps(jwk, indent=2).encode() + b"\n"
 
 

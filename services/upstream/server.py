@@ -1,0 +1,97 @@
+"""Runs the upstream with uvicorn on a socket that is already bound, until SIGTERM or SIGINT.
+
+All that is heavy is imported here at the top, so that a process which forks servers pays for it once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import getLogger
+from types import FrameType
+
+import uvicorn
+import uvicorn.lifespan.off
+import uvicorn.loops.asyncio
+import uvicorn.protocols.http.h11_impl  # noqa: F401 - loaded by name, at the first request otherwise
+
+from services.upstream.app import create_app
+from services.upstream.logs import NAME, start_logging
+from services.upstream.settings import SettingsError, load_settings
+
+GRACE_S = 0.5
+MAX_HEAD_BYTES = 262_144  # above Envoy's 60 KiB for request headers, so that Envoy's limit is the one that is met
+
+_log = getLogger(NAME)
+
+
+def serve(sock: socket.socket) -> None:
+    """Serve on `sock` with settings from the environment; return when told to end. Closes `sock`.
+
+    Raises: SystemExit 2 if the settings can't be used; the log says why.
+    """
+    start_logging()
+    stop = threading.Event()
+    with _stopped_by_signals(stop) as servers:
+        try:
+            settings = load_settings(os.environ)
+            app = create_app(settings)
+        except SettingsError as error:
+            _log.error("%s", error)  # noqa: TRY400 - for a person, without traceback
+            sock.close()
+            raise SystemExit(2) from None
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=settings.access_log,
+            workers=1,
+            proxy_headers=False,
+            server_header=False,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        )
+        config.timeout_graceful_shutdown = GRACE_S  # type: ignore[assignment] # a fraction works, and ends us within 1 s
+        server = uvicorn.Server(config)
+        servers.append(server)
+        server.should_exit = stop.is_set()
+        _log.info("listening on %s", _render_address(sock))
+        server.run([sock])
+        _log.info("ended")
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[list[uvicorn.Server]]:
+    # uvicorn raises the signal again when it has ended; our handlers make that, and one that comes early, a quiet end.
+    servers: list[uvicorn.Server] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield servers
+        return
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        for server in servers:
+            server.should_exit = True
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield servers
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _render_address(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    if sock.family == socket.AF_INET:
+        return f"http://{name[0]}:{name[1]}"
+    if sock.family == socket.AF_INET6:
+        return f"http://[{name[0]}]:{name[1]}"
+    return f"unix:{name}"
