@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from services.jwt_api.hosts import HostGate
 from services.jwt_api.keys import SigningKey, load_or_make_key, make_key
@@ -124,7 +125,7 @@ async def jwks(request: Request) -> JSONResponse:
 
 
 @router.get("/healthz", summary="Whether the service answers", responses={200: {"model": Health}})
-async def healthz() -> JSONResponse:
+async def healthz(_: Request) -> JSONResponse:
     """Answer 200 as soon as tokens can be issued: the key is loaded before the service listens."""
     return JSONResponse({"status": "ok"})
 
@@ -136,6 +137,9 @@ def create_app(settings: Settings) -> FastAPI:
     """
     # No Swagger page: it would run a script from another host in the one origin that may ask for tokens.
     app = FastAPI(
+        # Not by include_router, which would build every route again at the first request. And the first request is the
+        # probe: as a plain route it is answered before FastAPI's machinery is warm; the one of `router` documents it.
+        routes=[Route("/healthz", healthz), *router.routes],
         title="JWT API",
         version="1",
         description=DESCRIPTION,
@@ -151,7 +155,6 @@ def create_app(settings: Settings) -> FastAPI:
         _log.info("made a signing key in memory, kid %s; JWT_API_KEY_FILE would keep one", app.state.key.kid)
     else:
         app.state.key = load_or_make_key(settings.key_file)
-    app.include_router(router)
     return app
 
 

@@ -1,5 +1,6 @@
-"""The settings of the JWT API, read once from `JWT_API_*` in the environment. Address and port are not among them:
-Kubernetes injects `JWT_API_PORT` and the like for a service of this name, so they are flags, and unknown names are ignored.
+"""The settings of the JWT API, read once from `JWT_API_*` in the environment.
+
+Address and port are flags, and unknown names are ignored: Kubernetes injects `JWT_API_PORT` and the like.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _path(name: str, text: str) -> Path:
-    path = Path(text).expanduser()
+    path = Path(text)
     if text.endswith("/") or path.name in {"", ".", ".."}:
         raise SettingsError(f"{name}={text!r}: expected the path of a file")
     return path

@@ -1,1 +1,1 @@
-"""The upstream: echoes what reached it, and behaves well or badly as asked. It keeps no state and imports no other service."""
+"""The upstream: echoes what reached it, and behaves well or badly as asked. It keeps no state."""

@@ -1,7 +1,7 @@
 """The upstream as an application: the routes, the echo for every path they do not take, and the one error boundary.
 
-It is data plane and keeps no state: a filter may rewrite Host and Origin to anything and must see them arrive, and there
-is nothing here to protect. So, unlike the other services, it checks neither.
+It is data plane and keeps no state: a filter may rewrite Host and Origin to anything and must see them arrive, and
+there is nothing here to protect. So, unlike the control plane, it checks neither.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from services.upstream.limits import PARAMETERS, Refusal, RefusedError
-from services.upstream.routes import METHODS, echo_response, router
+from services.upstream.routes import METHODS, echo_response, healthz, router
 from services.upstream.settings import Settings
 
 DESCRIPTION = """Echoes every request as JSON, whatever its method and path, and misbehaves on request:
@@ -26,6 +27,9 @@ DESCRIPTION = """Echoes every request as JSON, whatever its method and path, and
 def create_app(settings: Settings) -> FastAPI:
     """Return the application."""
     app = FastAPI(
+        # Not by include_router, which would build every route again at the first request. And the first request is the
+        # probe: as a plain route it is answered before FastAPI's machinery is warm; the one of `router` documents it.
+        routes=[Route("/healthz", healthz, methods=METHODS), *router.routes],
         title="Upstream",
         version="1",
         description=DESCRIPTION,
@@ -39,7 +43,6 @@ def create_app(settings: Settings) -> FastAPI:
         },
     )
     app.state.settings = settings
-    app.include_router(router)
     # Not a catch-all route: those match only paths that begin with a slash, and `OPTIONS *` has none.
     app.router.default = _echo
     return app

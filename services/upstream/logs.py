@@ -34,7 +34,7 @@ class _WithoutQuery(logging.Filter):
 
 def start_logging() -> None:
     """Send our log and uvicorn's to descriptor 1, whatever `sys.stdout` is in the process that forked us."""
-    stream = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+    stream = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LineFormatter())
     access = logging.StreamHandler(stream)

@@ -1,4 +1,4 @@
-"""What the upstream does when asked to: answer with a status, late, with headers, with bytes, in pieces, or with the echo.
+"""What the upstream does when asked to: a status, a delay, headers, bytes, a stream, or the echo.
 
 Routes are made at import, so that `create_app` is quick in a forked child.
 """
@@ -88,7 +88,7 @@ def any_method(path: str, **facts: Any) -> Callable[[Endpoint], Endpoint]:  # no
 
 
 @any_method("/healthz", summary="Whether the service answers", responses={200: {"model": Health}})
-async def healthz() -> JSONResponse:
+async def healthz(_: Request) -> JSONResponse:
     """Answer 200."""
     return JSONResponse({"status": "ok"})
 

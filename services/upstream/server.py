@@ -17,7 +17,7 @@ from types import FrameType
 import uvicorn
 import uvicorn.lifespan.off
 import uvicorn.loops.asyncio
-import uvicorn.protocols.http.h11_impl  # noqa: F401 - loaded by name, at the first request otherwise
+import uvicorn.protocols.http.h11_impl
 
 from services.upstream.app import create_app
 from services.upstream.logs import NAME, start_logging
@@ -41,7 +41,7 @@ def serve(sock: socket.socket) -> None:
             settings = load_settings(os.environ)
             app = create_app(settings)
         except SettingsError as error:
-            _log.error("%s", error)  # noqa: TRY400 - for a person, without traceback
+            _log.error("%s", error)
             sock.close()
             raise SystemExit(2) from None
         config = uvicorn.Config(

@@ -1,5 +1,6 @@
-"""The settings of the upstream, read once from `UPSTREAM_*` in the environment. Address and port are not among them:
-Kubernetes injects `UPSTREAM_PORT` and the like for a service of this name, so they are flags, and unknown names are ignored.
+"""The settings of the upstream, read once from `UPSTREAM_*` in the environment.
+
+Address and port are flags, and unknown names are ignored: Kubernetes injects `UPSTREAM_PORT` and the like.
 """
 
 from __future__ import annotations
