@@ -26,10 +26,11 @@ DESCRIPTION = """Echoes every request as JSON, whatever its method and path, and
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application."""
+    echo = _Echo()
     app = FastAPI(
         # Not by include_router, which would build every route again at the first request. And the first request is the
         # probe: as a plain route it is answered before FastAPI's machinery is warm; the one of `router` documents it.
-        routes=[Route("/healthz", healthz, methods=METHODS), *router.routes],
+        routes=[Route("/healthz", healthz, methods=METHODS), Route("/anything", echo), *router.routes],
         title="Upstream",
         version="1",
         description=DESCRIPTION,
@@ -44,13 +45,15 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     # Not a catch-all route: those match only paths that begin with a slash, and `OPTIONS *` has none.
-    app.router.default = _echo
+    app.router.default = echo
     return app
 
 
-async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
-    response = await echo_response(Request(scope, receive))
-    await response(scope, receive, send)
+class _Echo:
+    # A class, because Starlette lets a plain function answer to GET alone and this to any method.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await echo_response(Request(scope, receive))
+        await response(scope, receive, send)
 
 
 async def _on_refused(_: Request, error: Exception) -> JSONResponse:
