@@ -1,0 +1,169 @@
+"""The HTTP face of the console. Routes are made at import, so that `create_app` is quick in a forked child."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from sandbox.console.access import READ_METHODS, Gate
+from sandbox.console.proxy import OFFERED, WITHHELD, AdminPage
+from sandbox.console.settings import Settings
+from sandbox.console.status import PATIENCE_S, Status, gather_status
+from sandbox.envoy.admin import AdminClient
+from sandbox.stack import JWT_API, UPSTREAM
+
+DESCRIPTION = """What the stack is doing, and Envoy's admin pages as far as they change nothing.
+
+Only requests for a known `Host` that do not come from a page of another site are answered."""
+
+
+class Problem(BaseModel):
+    """Why there is no other answer."""
+
+    error: str = Field(description="One sentence for a person", examples=["this Host is not served here"])
+
+
+class Health(BaseModel):
+    """The console answers."""
+
+    status: str = Field(examples=["ok"])
+
+
+class Index(BaseModel):
+    """What there is."""
+
+    console: dict[str, str] = Field(description="Path to what is found there")
+    envoy: dict[str, str] = Field(description="Envoy's own pages: path to what is found there")
+
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "No Host header, or a malformed one"},
+    403: {"model": Problem, "description": "The request comes from a page of another site"},
+    421: {"model": Problem, "description": "The Host is not one that is served here"},
+}
+_FAILURES: dict[int | str, dict[str, Any]] = {
+    502: {"model": Problem, "description": "Who should know does not answer"},
+    504: {"model": Problem, "description": "Who should know does not answer in time"},
+}
+_CONSOLE = {
+    "/": "This list",
+    "/api/jwks": "The public keys of the JWT API",
+    "/api/status": "What Envoy, the filter, its token and the services are doing",
+    "/healthz": "Whether the console answers",
+    "/openapi.json": "All of this for programs",
+}
+
+router = APIRouter(responses=_REFUSALS)
+
+
+@router.get("/", summary="What there is", responses={200: {"model": Index}})
+async def index(_: Request) -> JSONResponse:
+    """List the paths."""
+    return JSONResponse({"console": _CONSOLE, "envoy": dict(OFFERED)})
+
+
+@router.get("/healthz", summary="Whether the console answers", responses={200: {"model": Health}})
+async def healthz(_: Request) -> JSONResponse:
+    """Answer 200, whatever Envoy does."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/api/status", summary="What the stack is doing", responses={200: {"model": Status}})
+async def status(request: Request) -> JSONResponse:
+    """Ask Envoy and the services at once, for 0.8 s at most. Always 200: what does not answer is reported as that."""
+    state = request.app.state
+    settings: Settings = state.settings
+    services = {JWT_API.name: settings.jwt_api_url, UPSTREAM.name: settings.upstream_url}
+    return JSONResponse((await gather_status(state.admin, state.http, services)).model_dump())
+
+
+@router.get("/api/jwks", summary="The JWT API's public keys", responses=_FAILURES)
+async def jwks(request: Request) -> Response:
+    """Pass the JWK set on, so that a token can be verified without reaching the JWT API itself."""
+    import httpx2
+
+    settings: Settings = request.app.state.settings
+    try:
+        answer = await request.app.state.http.get(f"{settings.jwt_api_url}/.well-known/jwks.json", timeout=PATIENCE_S)
+    except httpx2.TimeoutException:
+        raise HTTPException(504, f"the JWT API did not answer within {PATIENCE_S:g} s") from None
+    except httpx2.TransportError:
+        raise HTTPException(502, "the JWT API can't be reached") from None
+    if answer.status_code != 200:
+        raise HTTPException(502, f"the JWT API answered {answer.status_code}")
+    return Response(answer.content, media_type="application/json")
+
+
+def _page(path: str) -> Callable[[Request], Awaitable[AdminPage]]:
+    async def page(request: Request) -> AdminPage:
+        if request.scope["raw_path"] != path.encode():  # no alias by percent-encoding
+            raise HTTPException(404)
+        return AdminPage(request.app.state.admin, path, request)
+
+    return page
+
+
+for _path, _summary in OFFERED.items():
+    router.add_api_route(
+        _path,
+        _page(_path),
+        methods=["GET"],
+        summary=_summary,
+        description="Envoy's own page; its query parameters are in `/help`.",
+        tags=["envoy"],
+        response_class=Response,
+        responses=_FAILURES,
+    )
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application. Nothing is asked of anybody before the first request."""
+    # HEAD is GET without the body: a plain route does that, and FastAPI's own documents it.
+    heads = [Route(route.path, route.endpoint, methods=["HEAD"]) for route in router.routes if isinstance(route, Route)]
+    app = FastAPI(
+        # Not by include_router, which would build every route again at the first request. And the first request is the
+        # probe: as a plain route it is answered before FastAPI's machinery is warm; the one of `router` documents it.
+        routes=[Route("/healthz", healthz), *router.routes, *heads],
+        title="Console",
+        version="1",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_clients,
+        middleware=[Middleware(Gate, allowed_hosts=settings.allowed_hosts, token_file=settings.token_file)],
+        exception_handlers={HTTPException: _problem},
+    )
+    app.state.settings = settings
+    return app
+
+
+@asynccontextmanager
+async def _clients(app: FastAPI) -> AsyncGenerator[None]:
+    # Imported here, in the process that serves: whoever forks it need not have it.
+    import httpx2
+
+    settings: Settings = app.state.settings
+    app.state.admin = AdminClient(settings.admin_socket)
+    async with httpx2.AsyncClient(trust_env=False) as app.state.http:
+        yield
+    await app.state.admin.close()
+
+
+async def _problem(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    reason = str(error.detail)
+    path = request.scope["path"]
+    if path in WITHHELD:
+        reason = f"{path} {WITHHELD[path]}"
+    elif error.status_code == 404:
+        reason = "there is nothing at this path; GET / lists what there is"
+    elif error.status_code == 405:
+        reason = f"only {' and '.join(READ_METHODS)} are served here: nothing at this path changes anything"
+    return JSONResponse({"error": reason}, status_code=error.status_code, headers=error.headers)

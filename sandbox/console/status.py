@@ -1,0 +1,128 @@
+"""What the stack is doing, asked of everybody at once. Who does not answer in time is reported as such."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from sandbox.envoy import admin
+from sandbox.envoy.admin import AdminClient, AdminError
+
+if TYPE_CHECKING:
+    import httpx2
+
+PATIENCE_S = 0.8
+"""Long for a healthy part (milliseconds), and short enough that somebody watches the answer come."""
+
+UNREACHABLE = "unreachable"
+BUSY = "busy"
+
+
+class EnvoyStatus(BaseModel):
+    """Envoy, by its own word."""
+
+    state: str = Field(
+        description="As Envoy says it (`LIVE`, `DRAINING`, `PRE_INITIALIZING`, `INITIALIZING`), `unreachable` when it does "
+        "not run, `busy` when its admin interface does not answer in time, as while it compiles a module: traffic flows on",
+        examples=["LIVE"],
+    )
+    version: str | None = Field(examples=["1.40.0"])
+    uptime_s: float | None
+    workers: int | None
+    detail: str | None = Field(description="Why there is no answer")
+
+
+class ServiceStatus(BaseModel):
+    """A service that Envoy calls."""
+
+    ready: bool
+    detail: str = Field(description="The HTTP status of its health check, or why there is none", examples=["200"])
+
+
+class FilterStatus(BaseModel):
+    """The filter that Envoy runs. Null: Envoy did not say."""
+
+    name: str
+    version: str | None = Field(
+        description="Envoy's `version_text`: SHA-256 of the module, a dash, 12 digits of its configuration"
+    )
+    module_sha256: str | None
+    rejected: int | None = Field(description="Updates that Envoy refused since it started")
+    failed: int | None = Field(description="Updates that Envoy could not even read")
+
+
+class TokenStatus(BaseModel):
+    """The filter's token, by the filter's own metrics; never the token itself."""
+
+    age_s: float | None = Field(description="Whole seconds, as of the filter's last tick; null before the first token")
+    fetches: dict[str, int] = Field(
+        description="How many fetches ended how since Envoy started", examples=[{"success": 3}]
+    )
+
+
+class Status(BaseModel):
+    """The whole stack."""
+
+    envoy: EnvoyStatus
+    services: dict[str, ServiceStatus]
+    filter: FilterStatus
+    token: TokenStatus
+
+
+async def gather_status(client: AdminClient, http: "httpx2.AsyncClient", services: dict[str, str]) -> Status:
+    """Ask Envoy and every service (name to URL); takes `PATIENCE_S` at most, and never raises for what does not answer."""
+    envoy, (filter_, token), answers = await asyncio.gather(
+        _ask_envoy(client),
+        _ask_filter(client),
+        asyncio.gather(*(_ask_service(http, url) for url in services.values())),
+    )
+    return Status(envoy=envoy, services=dict(zip(services, answers, strict=True)), filter=filter_, token=token)
+
+
+async def _ask_envoy(client: AdminClient) -> EnvoyStatus:
+    try:
+        info = admin.parse_server_info(await client.read("/server_info", timeout_s=PATIENCE_S))
+    except AdminError as error:
+        state = BUSY if error.busy else UNREACHABLE
+        return EnvoyStatus(state=state, version=None, uptime_s=None, workers=None, detail=error.message)
+    return EnvoyStatus(
+        state=info.state, version=info.version, uptime_s=info.uptime_s, workers=info.workers, detail=None
+    )
+
+
+async def _ask_filter(client: AdminClient) -> tuple[FilterStatus, TokenStatus]:
+    every: dict[str, Any] = {"format": "json", "filter": admin.FILTER_STATS}
+    # A gauge is 0 before it was ever set; `usedonly` leaves it out then.
+    used = {"format": "json", "usedonly": "", "filter": f"^{admin.TOKEN_AGE}$"}
+    try:
+        stats, age = await asyncio.gather(
+            client.read("/stats", timeout_s=PATIENCE_S, query=every),
+            client.read("/stats", timeout_s=PATIENCE_S, query=used),
+        )
+    except AdminError:
+        stats, age = b"", b""
+    facts = admin.parse_filter(admin.parse_stats(stats))
+    age_s = admin.parse_stats(age).get(admin.TOKEN_AGE)
+    return (
+        FilterStatus(
+            name=admin.FILTER_NAME,
+            version=facts.version,
+            module_sha256=facts.module_sha256,
+            rejected=facts.rejected,
+            failed=facts.failed,
+        ),
+        TokenStatus(age_s=age_s if isinstance(age_s, int) else None, fetches=dict(facts.fetches)),
+    )
+
+
+async def _ask_service(http: "httpx2.AsyncClient", url: str) -> ServiceStatus:
+    import httpx2
+
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await http.get(f"{url}/healthz")
+    except TimeoutError:
+        return ServiceStatus(ready=False, detail=f"no answer within {PATIENCE_S:g} s")
+    except httpx2.TransportError as error:
+        return ServiceStatus(ready=False, detail=f"not reachable: {error}" if str(error) else "not reachable")
+    return ServiceStatus(ready=answer.status_code == 200, detail=str(answer.status_code))

@@ -1,0 +1,175 @@
+"""Envoy's admin interface over its Unix socket: GET only, and what its answers mean. The console is its only user."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sandbox.errors import StackError
+
+if TYPE_CHECKING:
+    import httpx2
+
+FILTER_NAME = "token_injector"
+FETCH_PREFIX = f"wasmcustom.{FILTER_NAME}.fetch."
+TOKEN_AGE = f"wasmcustom.{FILTER_NAME}.token_age_seconds"
+
+_DISCOVERY = f"extension_config_discovery.http_filter.{FILTER_NAME}."
+# Source: Envoy 1.40, names as /stats prints them. `version_text` is `<sha256 of the module>-<of the configuration>`.
+_VERSION_TEXT = re.compile(r"([0-9a-f]{64})-[0-9a-f]{12}")
+
+FILTER_STATS = rf"^(extension_config_discovery\.http_filter|wasmcustom)\.{FILTER_NAME}\."
+"""For `?filter=`: everything that Envoy and the filter itself count about the filter."""
+
+
+class AdminError(StackError):
+    """Envoy's admin interface gave no answer. `busy`: it took the connection, but is occupied (it compiles a module)."""
+
+    def __init__(self, message: str, *, busy: bool = False) -> None:
+        super().__init__(message, hint="sandbox status")
+        self.busy = busy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerInfo:
+    """What Envoy says of itself; a field that it does not send is None, `state` is `UNKNOWN` then."""
+
+    state: str
+    version: str | None
+    uptime_s: float | None
+    workers: int | None
+
+
+def parse_server_info(text: str | bytes) -> ServerInfo:
+    """Read the answer of `/server_info`."""
+    value = _parse_object(text)
+    version = str(value.get("version", "")).split("/")
+    options = value.get("command_line_options")
+    workers = options.get("concurrency") if isinstance(options, dict) else None
+    return ServerInfo(
+        state=str(value.get("state", "UNKNOWN")),
+        version=version[1] if len(version) > 1 else None,
+        uptime_s=_parse_duration(value.get("uptime_current_epoch")),
+        workers=workers if isinstance(workers, int) else None,
+    )
+
+
+def parse_stats(text: str | bytes) -> Mapping[str, int | str]:
+    """Read the answer of `/stats?format=json`: counters, gauges and text readouts by name, without histograms."""
+    items = _parse_object(text).get("stats")
+    return {
+        item["name"]: item["value"]
+        for item in (items if isinstance(items, list) else ())
+        if isinstance(item, dict) and isinstance(item.get("name"), str) and isinstance(item.get("value"), int | str)
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterFacts:
+    """Which filter Envoy runs; None is "Envoy did not say"."""
+
+    version: str | None
+    module_sha256: str | None
+    rejected: int | None
+    failed: int | None
+    fetches: Mapping[str, int]
+
+
+def parse_filter(stats: Mapping[str, int | str]) -> FilterFacts:
+    """Find the filter in what `FILTER_STATS` selects."""
+    version = stats.get(f"{_DISCOVERY}version_text")
+    match = _VERSION_TEXT.fullmatch(version) if isinstance(version, str) else None
+    return FilterFacts(
+        version=str(version) if version else None,
+        module_sha256=match[1] if match else None,
+        rejected=_number(stats.get(f"{_DISCOVERY}update_rejected")),
+        failed=_number(stats.get(f"{_DISCOVERY}update_failure")),
+        fetches={
+            name.removeprefix(FETCH_PREFIX): value
+            for name, value in stats.items()
+            if name.startswith(FETCH_PREFIX) and isinstance(value, int)
+        },
+    )
+
+
+class AdminClient:
+    """Asks the admin interface. Needs no connection to be made, and none is kept: Envoy may come, go and come back."""
+
+    def __init__(self, socket: str) -> None:
+        """`socket` is a path of at most about 100 bytes; a relative one is that much shorter."""
+        import httpx2
+
+        self._client = httpx2.AsyncClient(
+            transport=httpx2.AsyncHTTPTransport(uds=socket, limits=httpx2.Limits(max_keepalive_connections=0)),
+            base_url="http://envoy",
+            headers={"accept-encoding": "identity"},
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Drop what is still open."""
+        await self._client.aclose()
+
+    async def read(self, path: str, *, timeout_s: float, query: Mapping[str, str] | None = None) -> bytes:
+        """Return the body of a small answer, whatever its status.
+
+        Raises: AdminError after `timeout_s` seconds in all.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                async with self._stream(path, query=query, timeout_s=None) as answer:
+                    return await answer.aread()
+        except TimeoutError:
+            raise AdminError(f"Envoy's admin interface did not answer within {timeout_s:g} s", busy=True) from None
+
+    @asynccontextmanager
+    async def stream(self, path: str, *, query: bytes, timeout_s: float) -> AsyncGenerator["httpx2.Response"]:
+        """Open an answer of any size. `timeout_s` bounds each silence.
+
+        Raises: AdminError, also from reading the body.
+        """
+        async with self._stream(path, query=query, timeout_s=timeout_s) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def _stream(
+        self, path: str, *, query: bytes | Mapping[str, str] | None, timeout_s: float | None
+    ) -> AsyncGenerator["httpx2.Response"]:
+        import httpx2
+
+        url = httpx2.URL(path)
+        url = url.copy_with(query=query) if isinstance(query, bytes) and query else url
+        params = query if isinstance(query, Mapping) else None
+        try:
+            async with self._client.stream("GET", url, params=params, timeout=timeout_s) as answer:
+                yield answer
+        except httpx2.TimeoutException:
+            raise AdminError(f"Envoy's admin interface was silent for {timeout_s:g} s", busy=True) from None
+        except httpx2.ConnectError:
+            raise AdminError(
+                "Envoy's admin interface can't be reached: Envoy is not running, or just starting"
+            ) from None
+        except httpx2.TransportError:
+            raise AdminError("Envoy's admin interface broke the connection off") from None
+
+
+def _parse_object(text: str | bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _parse_duration(value: object) -> float | None:
+    try:
+        return float(str(value).removesuffix("s"))
+    except ValueError:
+        return None
+
+
+def _number(value: int | str | None) -> int | None:
+    return value if isinstance(value, int) else None
