@@ -93,7 +93,14 @@ async def healthz(_: Request) -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-@any_method("/status/{code}", summary="Answer with a status", responses={"default": {"description": "As asked for"}})
+@any_method(
+    "/status/{code}",
+    summary="Answer with a status",
+    responses={
+        "default": {"description": "As asked for"},
+        "4XX": {"description": "As asked for; or 400 with `error` and `limit`, if it is no status"},
+    },
+)
 async def status(code: StatusCode) -> Response:
     """Answer with the given status and a small JSON body, where the status allows a body."""
     if code in {204, 205, 304}:
@@ -120,7 +127,11 @@ async def delay(request: Request, seconds: Seconds) -> Response:
                 "description": "Every name and value becomes a header, in order; a name may come twice",
                 "style": "form",
                 "explode": True,
-                "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+                "schema": {
+                    "type": "object",
+                    "propertyNames": {"pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$"},
+                    "additionalProperties": {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]*$"},
+                },
             }
         ]
     },
