@@ -13,8 +13,9 @@ case $out in /*) ;; *) out=$PWD/$out ;; esac
 
 go=$(command -v "${GO:-go}")
 [ "$compiler" != tinygo ] || PATH="$(cd "$(dirname "$(command -v "${TINYGO:-tinygo}")")" && pwd):$PATH"
-# Whatever else is installed or set must not reach the bytes.
-unset GOROOT GOEXPERIMENT GOWASM GOOS GOARCH TINYGOROOT
+# Whatever else is installed or set must not reach the bytes; only where modules come from is the user's.
+for name in GOPROXY GOSUMDB GOPRIVATE GOMODCACHE; do export "$name=$("$go" env $name)"; done
+unset GOROOT GOEXPERIMENT GOFIPS140 GOWASM GOOS GOARCH TINYGOROOT
 export GOTOOLCHAIN=local GOFLAGS= GOWORK=off GOENV=off CGO_ENABLED=0
 GOROOT=$("$go" env GOROOT)
 export GOROOT PATH="$GOROOT/bin:$PATH"

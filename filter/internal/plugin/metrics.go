@@ -18,18 +18,27 @@ type metrics struct {
 }
 
 func defineMetrics() metrics {
-	m := metrics{
-		fetches:  make(map[fetch.Outcome]proxywasm.MetricCounter, len(fetch.Outcomes)),
+	const prefix = "token_injector.fetch."
+	return metrics{
+		fetches: map[fetch.Outcome]proxywasm.MetricCounter{
+			fetch.Success:      proxywasm.DefineCounterMetric(prefix + string(fetch.Success)),
+			fetch.NoCluster:    proxywasm.DefineCounterMetric(prefix + string(fetch.NoCluster)),
+			fetch.Unreachable:  proxywasm.DefineCounterMetric(prefix + string(fetch.Unreachable)),
+			fetch.Reset:        proxywasm.DefineCounterMetric(prefix + string(fetch.Reset)),
+			fetch.Timeout:      proxywasm.DefineCounterMetric(prefix + string(fetch.Timeout)),
+			fetch.Status:       proxywasm.DefineCounterMetric(prefix + string(fetch.Status)),
+			fetch.Missing:      proxywasm.DefineCounterMetric(prefix + string(fetch.Missing)),
+			fetch.Empty:        proxywasm.DefineCounterMetric(prefix + string(fetch.Empty)),
+			fetch.TooLong:      proxywasm.DefineCounterMetric(prefix + string(fetch.TooLong)),
+			fetch.ControlChars: proxywasm.DefineCounterMetric(prefix + string(fetch.ControlChars)),
+			fetch.Expired:      proxywasm.DefineCounterMetric(prefix + string(fetch.Expired)),
+		},
 		request:  proxywasm.DefineCounterMetric("token_injector.injected.request"),
 		response: proxywasm.DefineCounterMetric("token_injector.injected.response"),
 		absent:   proxywasm.DefineCounterMetric("token_injector.skipped.no_token"),
 		expired:  proxywasm.DefineCounterMetric("token_injector.skipped.expired"),
 		age:      proxywasm.MetricHistogram(proxywasm.DefineGaugeMetric("token_injector.token_age_seconds")),
 	}
-	for _, outcome := range fetch.Outcomes {
-		m.fetches[outcome] = proxywasm.DefineCounterMetric("token_injector.fetch." + string(outcome))
-	}
-	return m
 }
 
 // claimAge makes this VM the one that writes the age: the VM that started last lives longest.
