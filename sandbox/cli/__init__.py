@@ -1,0 +1,1 @@
+"""The command line: flags into values, results to a view."""

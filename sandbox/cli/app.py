@@ -1,0 +1,75 @@
+"""The application: its verbs, and the one boundary at which an error becomes a message and an exit code."""
+
+import os
+import signal
+import sys
+from typing import Any
+
+import typer
+
+from sandbox.errors import SandboxError
+
+INTERRUPTED = 130
+BUG = 70
+
+
+class Boundary(typer.core.TyperGroup):
+    """Every verb runs inside `invoke`, in a process as in a test."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the verb; turn what it raises into a message on stderr and `typer.Exit`."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except SandboxError as error:
+            _print_error(error)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader has seen enough (`sandbox logs | head`); what is still buffered has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except Exception as error:
+            if type(error).__module__.startswith("typer"):
+                raise
+            _report_bug(error)
+            raise typer.Exit(BUG) from None
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _print_error(error: SandboxError) -> None:
+    from sandbox.view.errors import render_error
+    from sandbox.view.terminal import stderr
+
+    stderr().print(render_error(error))
+
+
+def _report_bug(error: Exception) -> None:
+    from sandbox.cli.crash import write_crash_file
+
+    where = write_crash_file(error)
+    typer.echo(
+        f"error: {type(error).__name__}: {error}\nThis is a bug of the sandbox. {where}\n", err=True, nl=False
+    )
+
+
+app = typer.Typer(
+    cls=Boundary,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Write, run, see and break Envoy Wasm filters on one machine.",
+    epilog="Start with: sandbox up, then sandbox curl /",
+)
+
+from sandbox.cli import machine, stack, traffic  # noqa: E402 - they register their verbs on `app`
+
+__all__ = ["app", "machine", "stack", "traffic"]

@@ -1,0 +1,28 @@
+"""Options that several verbs share."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Output(StrEnum):
+    """How a verb prints its data."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class StatusOutput(StrEnum):
+    """How `status` prints its data."""
+
+    TEXT = "text"
+    JSON = "json"
+    ENV = "env"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the data.", show_default=True)]
+EngineOption = Annotated[str | None, typer.Option("--engine", help="auto or local.", show_default=False)]
+TimeoutOption = Annotated[
+    float | None, typer.Option("--timeout", help="Seconds to wait for the stack.  [default: 60]", show_default=False)
+]

@@ -1,0 +1,132 @@
+"""`up`, `down`, `restart`, `status`."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from sandbox.cli.app import app
+from sandbox.cli.options import EngineOption, Output, OutputOption, StatusOutput, TimeoutOption
+from sandbox.events import Event, LogRecord, Notice, Ready, ServiceExited, ServiceStopped, Step, Stopped
+
+NOT_RUNNING = 5
+
+
+def _port_option(name: str, default: int) -> typer.models.OptionInfo:
+    help_ = f"Port of the {name}: that one or an error.  [default: {default}, or a free one]"
+    return typer.Option(f"--{name}-port", help=help_, show_default=False)
+
+
+@app.command(epilog="Examples: sandbox up · sandbox up --ingress-port 8080 · sandbox up --foreground")
+def up(
+    foreground: Annotated[bool, typer.Option("--foreground", "-f", help="Stay, show the log, end with Ctrl-C.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="If it fails, leave what runs for inspection.")] = False,
+    ingress_port: Annotated[int | None, _port_option("ingress", 10000)] = None,
+    bypass_port: Annotated[int | None, _port_option("bypass", 10001)] = None,
+    console_port: Annotated[int | None, _port_option("console", 9901)] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Envoy's worker threads.  [default: 2]", show_default=False)
+    ] = None,
+    module: Annotated[
+        str | None,
+        typer.Option("--module", help="Which build of the filter: tinygo or go.  [default: tinygo]", show_default=False),
+    ] = None,
+    engine: EngineOption = None,
+    timeout: TimeoutOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Start the stack; return when a response with the filter's headers was really seen."""
+    from sandbox.session.context import open_context
+    from sandbox.session.lifecycle import up as start
+
+    context = open_context(
+        {
+            "ingress_port": ingress_port,
+            "bypass_port": bypass_port,
+            "console_port": console_port,
+            "workers": workers,
+            "module": module,
+            "engine": engine,
+            "timeout_s": timeout,
+        }
+    )
+    _show(start(context, foreground=foreground, keep=keep), output)
+
+
+@app.command(epilog="Examples: sandbox down · sandbox down --volumes")
+def down(
+    volumes: Annotated[bool, typer.Option("--volumes", "-v", help="Forget keys, ports and logs too.")] = False,
+    engine: EngineOption = None,
+) -> None:
+    """End the stack, whatever state it is in."""
+    from sandbox.session.context import open_context
+    from sandbox.session.lifecycle import down as stop
+
+    _show(stop(open_context({"engine": engine}), volumes=volumes), Output.TEXT)
+
+
+@app.command(epilog="Examples: sandbox restart · sandbox restart jwt-api")
+def restart(
+    services: Annotated[list[str] | None, typer.Argument(help="envoy, jwt-api, upstream, console; none: all.")] = None,
+    engine: EngineOption = None,
+    timeout: TimeoutOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """End and start services; return when the stack works again."""
+    from sandbox.session.context import open_context
+    from sandbox.session.lifecycle import restart as restart_services
+    from sandbox.session.names import check_services
+
+    context = open_context({"engine": engine, "timeout_s": timeout})
+    _show(restart_services(context, check_services(services or ())), output)
+
+
+@app.command(epilog="Examples: sandbox status · sandbox status -o json · eval $(sandbox status -o env)")
+def status(
+    engine: EngineOption = None,
+    output: Annotated[StatusOutput, typer.Option("--output", "-o", help="How to print the data.")] = StatusOutput.TEXT,
+) -> None:
+    """Show each service, the filter that Envoy really serves, and the age of the token."""
+    from sandbox.session.context import open_context
+    from sandbox.session.status import environment_of, read_status
+    from sandbox.view.status import render_status
+    from sandbox.view.terminal import print_json, stdout
+
+    report = read_status(open_context({"engine": engine}))
+    match output:
+        case StatusOutput.JSON:
+            print_json(asdict(report))
+        case StatusOutput.ENV:
+            stdout().print("\n".join(f"{name}={value}" for name, value in environment_of(report)))
+        case StatusOutput.TEXT:
+            stdout().print(render_status(report))
+    if report.phase != "running":
+        raise typer.Exit(NOT_RUNNING)
+
+
+def _show(events: Iterator[Event | LogRecord], output: Output) -> None:
+    """Print events as they come; the generator is closed at once when printing is interrupted, which cleans up."""
+    from sandbox.view import steps
+    from sandbox.view.logs import render_record
+    from sandbox.view.terminal import print_json, stderr, stdout
+
+    talk, data = stderr(), stdout()
+    with contextlib.closing(events):  # type: ignore[type-var] # every verb is a generator
+        for event in events:
+            match event:
+                case Step():
+                    talk.print(steps.render_step(event))
+                case Notice():
+                    talk.print(steps.render_notice(event))
+                case ServiceExited() | ServiceStopped():
+                    talk.print(steps.render_service_end(event))
+                case Stopped():
+                    talk.print(steps.render_stopped(event))
+                case Ready() if output is Output.JSON:
+                    print_json(asdict(event))
+                case Ready():
+                    data.print(steps.render_ready(event))
+                case LogRecord():
+                    data.print(render_record(event))

@@ -1,0 +1,128 @@
+"""`curl`, `logs`."""
+
+import base64
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sandbox.cli.app import app
+from sandbox.cli.options import EngineOption, Output, OutputOption
+from sandbox.errors import ConfigError, PreconditionError
+from sandbox.events import Answer
+
+
+@app.command(
+    epilog="Examples: sandbox curl / · sandbox curl POST /anything x-team:red -d '{\"a\": 1}' · "
+    "sandbox curl -s /headers | jq · sandbox curl --bypass /"
+)
+def curl(
+    words: Annotated[list[str], typer.Argument(metavar="[METHOD] PATH [Header:value]...", help="As httpie has them.")],
+    request: Annotated[str | None, typer.Option("-X", "--request", help="The method.")] = None,
+    header: Annotated[list[str] | None, typer.Option("-H", "--header", help="`Name: value`, any number.")] = None,
+    data: Annotated[
+        str | None, typer.Option("-d", "--data", help="The body; @FILE reads a file, @- stdin. Makes it a POST.")
+    ] = None,
+    head: Annotated[bool, typer.Option("-I", "--head", help="Send HEAD.")] = False,
+    include: Annotated[bool, typer.Option("-i", "--include", help="Head and body plain, as curl prints them.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show the request too.")] = False,
+    silent: Annotated[bool, typer.Option("-s", "--silent", help="Print the body only, byte by byte.")] = False,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE|json", help="Body into FILE; `json`: all as JSON.")
+    ] = None,
+    bypass: Annotated[bool, typer.Option("--bypass", help="Through the listener without the filter.")] = False,
+    engine: EngineOption = None,
+) -> None:
+    """Send a request through Envoy; show the answer with the filter's headers marked and the token decoded."""
+    from sandbox.session.context import open_context
+    from sandbox.session.exchange import Request, exchange
+    from sandbox.view.answer import render_answer, render_head
+    from sandbox.view.terminal import print_json, stdout
+
+    method, path, headers = _parse_words(words)
+    headers += [_parse_header(text) for text in header or ()]
+    body = None if data is None else _read_data(data)
+    method = request or method or ("HEAD" if head else "POST" if data is not None else "GET")
+    asked = Request(method=method.upper(), path=path, headers=tuple(headers), body=body, bypass=bypass)
+    answer = exchange(open_context({"engine": engine}), asked)
+    if output == "json":
+        print_json(_as_json(answer))
+    elif output is not None:
+        _write(Path(output), answer.body)
+    elif silent or include:
+        sys.stdout.buffer.write((render_head(answer).encode("latin-1") if include else b"") + answer.body)
+        sys.stdout.buffer.flush()
+    else:
+        stdout().print(render_answer(answer, verbose=verbose))
+
+
+def _parse_words(words: list[str]) -> tuple[str | None, str, list[tuple[str, str]]]:
+    method, rest = None, list(words)
+    if len(rest) > 1 and rest[0].isalpha() and rest[0].isupper():
+        method = rest.pop(0)
+    return method, rest[0], [_parse_header(word) for word in rest[1:]]
+
+
+def _parse_header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise ConfigError(f"{text!r} is no header", hint="write it as Name:value")
+    return name.strip().lower(), value.strip()
+
+
+def _read_data(data: str) -> bytes:
+    if not data.startswith("@"):
+        return data.encode()
+    if data == "@-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(data[1:]).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {data[1:]}: {error.strerror}", hint=f"ls -l {data[1:]}") from error
+
+
+def _write(path: Path, body: bytes) -> None:
+    try:
+        path.write_bytes(body)
+    except OSError as error:
+        raise PreconditionError(f"cannot write {path}: {error.strerror}", hint=f"ls -ld {path.parent}") from error
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    value = asdict(answer)
+    value["injected"] = sorted(answer.injected)
+    try:
+        value["body"] = answer.body.decode()
+    except UnicodeDecodeError:
+        del value["body"]
+        value["body_base64"] = base64.b64encode(answer.body).decode()
+    return value
+
+
+@app.command(epilog="Examples: sandbox logs -f · sandbox logs --since 5m envoy · sandbox logs --filter-only -n 20")
+def logs(
+    services: Annotated[list[str] | None, typer.Argument(help="envoy, jwt-api, upstream, console; none: all.")] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay and show what comes.")] = False,
+    since: Annotated[str | None, typer.Option("--since", help="A span (90s, 5m, 2h) or a time (ISO 8601).")] = None,
+    tail: Annotated[int | None, typer.Option("-n", "--tail", min=0, help="Only the last N lines.")] = None,
+    filter_only: Annotated[bool, typer.Option("--filter-only", help="Only what the filter itself wrote.")] = False,
+    engine: EngineOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show what the services wrote, interleaved as it came."""
+    from sandbox.session.context import open_context
+    from sandbox.session.logs import read_logs
+    from sandbox.view.logs import record_as_json, render_record
+    from sandbox.view.terminal import print_json, stdout
+
+    context = open_context({"engine": engine})
+    console = stdout()
+    for record in read_logs(
+        context, tuple(services or ()), since=since, tail=tail, follow=follow, filter_only=filter_only
+    ):
+        if output is Output.JSON:
+            print_json(record_as_json(record))
+        else:
+            console.print(render_record(record))

@@ -1,0 +1,132 @@
+"""Settings: flag > `SANDBOX_*` > sandbox.yaml > default, each with where it came from."""
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.errors import ConfigError
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise ValueError
+    return number
+
+
+def _workers(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 64:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0.1 <= number <= 3600:
+        raise ValueError
+    return number
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError
+        return text
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    default: Any
+    parse: Callable[[str], Any]
+    accepts: str
+
+
+_KEYS: Mapping[str, _Key] = {
+    "engine": _Key("auto", _one_of("auto", "local"), "auto or local"),
+    "ingress_port": _Key(None, _port, "a port from 1 to 65535"),
+    "bypass_port": _Key(None, _port, "a port from 1 to 65535"),
+    "console_port": _Key(None, _port, "a port from 1 to 65535"),
+    "workers": _Key(2, _workers, "a number from 1 to 64"),
+    "module": _Key("tinygo", _one_of("tinygo", "go"), "tinygo or go"),
+    "timeout_s": _Key(60.0, _seconds, "seconds from 0.1 to 3600"),
+}
+_NOT_SETTINGS = {
+    *("SANDBOX_PROJECT", "SANDBOX_STATE_DIR", "SANDBOX_RUN"),
+    *("SANDBOX_INGRESS_URL", "SANDBOX_BYPASS_URL", "SANDBOX_CONSOLE_URL"),  # what `status -o env` prints
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, and in `origins` where its value came from (`flag`, a variable's name, a file, `default`).
+
+    A port of None means: the default port if it is free, else one that is.
+    """
+
+    engine: str
+    ingress_port: int | None
+    bypass_port: int | None
+    console_port: int | None
+    workers: int
+    module: str
+    timeout_s: float
+    origins: Mapping[str, str]
+
+
+def load_settings(file: Path, flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Merge the four sources; a flag that is None was not given.
+
+    Raises: ConfigError that names the source, the key and what it accepts.
+    """
+    values: dict[str, Any] = {key: spec.default for key, spec in _KEYS.items()}
+    origins = dict.fromkeys(_KEYS, "default")
+    sources = [
+        *((key, value, str(file)) for key, value in _load_file(file).items()),
+        *(
+            (name.removeprefix("SANDBOX_").lower(), value, name)
+            for name, value in environment.items()
+            if name.startswith("SANDBOX_") and name not in _NOT_SETTINGS and value != ""
+        ),
+        *((key, value, f"--{key.removesuffix('_s').replace('_', '-')}") for key, value in flags.items()),
+    ]
+    for key, value, origin in sources:
+        if value is None:
+            continue
+        if key not in _KEYS:
+            raise _unknown(key, origin)
+        try:
+            values[key] = _KEYS[key].parse(str(value))
+        except ValueError:
+            raise ConfigError(
+                f"{origin}: {key} must be {_KEYS[key].accepts}, not {value!r}", hint="sandbox up --help"
+            ) from None
+        origins[key] = origin
+    return Settings(**values, origins=origins)
+
+
+def _load_file(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is no YAML: {str(error).splitlines()[0]}", details=str(error)) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file} must hold settings as `key: value`, not a {type(content).__name__}")
+    return {str(key): value for key, value in content.items()}
+
+
+def _unknown(key: str, origin: str) -> ConfigError:
+    close = difflib.get_close_matches(key, _KEYS, n=1)
+    suggestion = f"did you mean {close[0]}?" if close else f"known: {', '.join(_KEYS)}"
+    return ConfigError(f"{origin}: unknown setting {key!r}", hint=suggestion)

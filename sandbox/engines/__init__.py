@@ -1,0 +1,1 @@
+"""Where a stack runs: one contract (`base`), its implementations, and the choice between them (`select`)."""

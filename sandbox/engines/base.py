@@ -1,0 +1,100 @@
+"""What every engine can do: lifecycle and logs, nothing more."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sandbox.events import EngineEvent, LogRecord
+from sandbox.stack import Endpoints, Launch
+from sandbox.wait import Deadline
+
+Phase = Literal["running", "starting", "crashed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceState:
+    """One service as its engine sees it; whether it answers is another question.
+
+    `state` is `running`, `restarting` (waiting to be started again), `crash-looping` (given up) or `exited`.
+    """
+
+    name: str
+    state: str
+    pid: int | None
+    uptime_s: float
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackState:
+    """What the runtime itself says of the stack.
+
+    `labels` is what `start` was given. `crashed_at` and `started_at` are seconds since the epoch, UTC.
+    """
+
+    phase: Phase
+    endpoints: Endpoints | None = None
+    services: tuple[ServiceState, ...] = ()
+    labels: Mapping[str, str] | None = None
+    started_at: float | None = None
+    crashed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedPort:
+    """A port on the host: asked for by name (`exact`: it or an error), or only preferred."""
+
+    name: str
+    number: int
+    exact: bool
+
+
+class Run(Protocol):
+    """A stack that is being started, and that ends with this process until it is adopted."""
+
+    def events(self, timeout_s: float) -> Sequence[EngineEvent]:
+        """Wait for what happens next; empty when nothing did in time.
+
+        Raises: StackError when the stack was ended by somebody else.
+        """
+
+    def adopt(self, *, release: bool) -> None:
+        """The stack is good: from now on crashed services are started again. `release`: it outlives this process."""
+
+    def abort(self) -> None:
+        """End the stack; returns when nothing is left of it."""
+
+
+class Engine(Protocol):
+    """Something that can run the stack of one project."""
+
+    name: str
+
+    def find(self) -> StackState:
+        """Ask the runtime what there is.
+
+        Raises: PreconditionError when a newer sandbox made it.
+        """
+
+    def reserve(self, wanted: Sequence[WantedPort]) -> tuple[Endpoints, Sequence[str]]:
+        """Take the ports; returns where everything will be, and a line for each preferred port that was busy.
+
+        Raises: PreconditionError that names the holder of an exact port.
+        """
+
+    def start(self, launches: Sequence[Launch], files: Mapping[str, bytes], labels: Mapping[str, str]) -> Run:
+        """Start all services at once. `files` are laid into Envoy's working folder, by relative name."""
+
+    def stop(self, *, deadline: Deadline) -> Iterator[EngineEvent]:
+        """End the stack, or clean up after one that crashed; nothing is left afterwards."""
+
+    def restart(self, services: Sequence[str], *, deadline: Deadline) -> Iterator[EngineEvent]:
+        """End and start services of the running stack.
+
+        Raises: StackError when none runs.
+        """
+
+    def logs(
+        self, *, services: Sequence[str], since_s: float | None, tail: int | None, follow: bool
+    ) -> Iterator[LogRecord]:
+        """Lines in the order in which they were written; with `follow` until the stack ends."""

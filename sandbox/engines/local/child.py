@@ -1,0 +1,137 @@
+"""One service of the local stack as a process: start it, read its lines, know when to start it again."""
+
+import importlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from sandbox.stack import Launch
+
+TAIL_LINES = 20
+FIRST_BACKOFF_S = 0.1
+MAX_BACKOFF_S = 5.0
+CRASH_LOOP_EXITS = 5
+CRASH_LOOP_WINDOW_S = 60.0
+MAX_PENDING_BYTES = 1 << 20
+
+
+class Child:
+    """A service. `state` is one of those of `ServiceState`; the supervisor decides, this only does."""
+
+    def __init__(self, launch: Launch, listener: int | None) -> None:
+        self.launch = launch
+        self.name = launch.name
+        self.listener = listener
+        self.state = "exited"
+        self.pid: int | None = None
+        self.output: int | None = None
+        self.tail: deque[bytes] = deque(maxlen=TAIL_LINES)
+        self.started_s = 0.0
+        self.restarts = 0
+        self.start_again_at_s: float | None = None
+        self.ending_since_s: float | None = None
+        self._exits: deque[float] = deque(maxlen=CRASH_LOOP_EXITS + 1)
+        self._pending = b""
+
+    def spawn(self, keep: int) -> None:
+        """Fork. `keep` is a descriptor that the new process holds all its life. Not to be called with other threads about."""
+        if self.launch.serve:
+            run = self._server()
+        else:
+            argv = self.launch.argv
+            run = lambda: os.execve(argv[0], argv, dict(os.environ))  # noqa: E731, S606 - shares the fork's set-up below
+        output, write_end = os.pipe()
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            self._become(run, write_end, keep)
+        os.close(write_end)
+        os.set_blocking(output, False)
+        self.pid, self.output, self.started_s = pid, output, time.monotonic()
+        self.state, self.start_again_at_s, self.ending_since_s = "running", None, None
+        self.tail.clear()
+
+    def _server(self) -> Callable[[], object]:
+        """Import the server before the fork, so that all servers pay once for what they share."""
+        module, function = self.launch.serve.split(":")
+        serve = getattr(importlib.import_module(module), function)
+        listener = self.listener
+        if listener is None:
+            raise ValueError(f"{self.name} has no socket to listen on")
+        return lambda: serve(socket.socket(fileno=listener))
+
+    def _become(self, run: Callable[[], object], write_end: int, keep: int) -> None:
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            os.dup2(write_end, 1)
+            os.dup2(write_end, 2)
+            low = 3
+            for handle in sorted({keep, self.listener} - {None}, key=int):
+                os.closerange(low, int(handle or 0))
+                low = int(handle or 0) + 1
+            os.closerange(low, 1024)
+            sys.stdout = sys.stderr = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
+            os.environ.update(self.launch.environment)
+            run()
+            status = 0
+        except SystemExit as exit_:
+            status = exit_.code if isinstance(exit_.code, int) else 1
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+
+    def lines(self) -> Iterator[bytes]:
+        """Lines that have come, after `output` turned readable. Closes `output` at the end."""
+        if self.output is None:
+            return
+        try:
+            chunk = os.read(self.output, 1 << 16)
+        except BlockingIOError:
+            return
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        if not chunk or len(self._pending) > MAX_PENDING_BYTES:
+            lines, self._pending = [*lines, self._pending], b""
+        if not chunk:
+            os.close(self.output)
+            self.output = None
+        for line in lines:
+            if line:
+                self.tail.append(line)
+                yield line
+
+    def signal(self, number: int) -> None:
+        """Signal the process; it is our child and not reaped, so the number is its own."""
+        if self.pid is not None:
+            os.kill(self.pid, number)
+
+    def reap(self) -> int | None:
+        """The return code if the process has ended (negative for a signal), else None."""
+        if self.pid is None:
+            return None
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        self.pid, self.state = None, "exited"
+        return os.waitstatus_to_exitcode(status)
+
+    def plan_restart(self) -> None:
+        """After a crash: start again with back-off, or give up after `CRASH_LOOP_EXITS` in `CRASH_LOOP_WINDOW_S`."""
+        now = time.monotonic()
+        self._exits.append(now)
+        recent = [at for at in self._exits if now - at < CRASH_LOOP_WINDOW_S]
+        if len(recent) > CRASH_LOOP_EXITS:
+            self.state = "crash-looping"
+            return
+        self.state = "restarting"
+        self.start_again_at_s = now + min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (len(recent) - 1))

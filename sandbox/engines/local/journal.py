@@ -1,0 +1,137 @@
+"""The log of the local stack: every line of every service in one bounded file, in the order in which it was read.
+
+One JSON array a line: `[seconds since the epoch, service, text]`.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from sandbox.events import LogRecord
+
+MAX_FILE_BYTES = 8 * 1024 * 1024
+MAX_LINE_BYTES = 16 * 1024
+POLL_S = 0.05
+
+
+class JournalWriter:
+    """Appends lines; at `MAX_FILE_BYTES` the file becomes the previous one, and the one before that is dropped.
+
+    A full disk costs lines, not the stack: they are counted in `dropped`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "stack.log"
+        self._previous = folder / "stack.previous.log"
+        for path in (self._path, self._previous):
+            path.unlink(missing_ok=True)
+        self._open()
+        self.dropped = 0
+
+    def _open(self) -> None:
+        self._file = open(self._path, "ab", buffering=0, opener=_private)  # noqa: PTH123, SIM115 - a mode, and kept open
+        self._size = self._file.tell()
+
+    def write(self, service: str, line: bytes) -> None:
+        """Append one line, cut at `MAX_LINE_BYTES`; bytes that are not UTF-8 become U+FFFD."""
+        if len(line) > MAX_LINE_BYTES:
+            line = line[:MAX_LINE_BYTES] + f" … {len(line) - MAX_LINE_BYTES} bytes cut".encode()
+        record = json.dumps([round(time.time(), 6), service, line.decode(errors="replace")]).encode() + b"\n"
+        try:
+            if self._size + len(record) > MAX_FILE_BYTES:
+                self._file.close()
+                self._path.replace(self._previous)
+                self._open()
+            self._file.write(record)
+            self._size += len(record)
+        except OSError:
+            self.dropped += 1
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def read_journal(
+    folder: Path,
+    *,
+    services: Sequence[str],
+    since_s: float | None,
+    tail: int | None,
+    while_: Callable[[], bool] | None,
+) -> Iterator[LogRecord]:
+    """The records of these services (none: of all) from `since_s` on, at most the last `tail`; then, as long as `while_`
+    says so, what is written from there on."""
+
+    def wanted(record: LogRecord | None) -> bool:
+        return (
+            record is not None
+            and (since_s is None or record.time_s >= since_s)
+            and (not services or record.service in services)
+        )
+
+    reader = _Reader(folder)
+    past = filter(wanted, itertools.chain(reader.previous(), iter(reader.next, None)))
+    yield from past if tail is None else deque(past, maxlen=tail)  # type: ignore[misc]
+    while while_ is not None:
+        alive = while_()
+        news = list(filter(wanted, iter(reader.next, None)))
+        yield from news  # type: ignore[misc]
+        if not news:
+            if not alive:
+                return
+            time.sleep(POLL_S)
+
+
+class _Reader:
+    """Reads the current file to its end, again and again, and follows it when the writer begins a new one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "stack.log"
+        self._previous = folder / "stack.previous.log"
+        self._file: BinaryIO | None = None
+        self._rest = b""
+
+    def previous(self) -> Iterator[LogRecord]:
+        """What stands in the file before the current one."""
+        with contextlib.suppress(FileNotFoundError), self._previous.open("rb") as file:
+            yield from filter(None, map(_parse, file))
+
+    def next(self) -> LogRecord | None:
+        """The next whole record, or None when there is none yet."""
+        while True:
+            if self._file is None:
+                try:
+                    self._file = self._path.open("rb")
+                except FileNotFoundError:
+                    return None
+            line = self._rest + self._file.readline()
+            if line.endswith(b"\n"):
+                self._rest = b""
+                record = _parse(line)
+                if record:
+                    return record
+                continue
+            self._rest = line
+            try:
+                if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
+                    return None
+            except FileNotFoundError:
+                return None
+            self._file.close()
+            self._file, self._rest = None, b""
+
+
+def _parse(line: bytes) -> LogRecord | None:
+    """None for a line that is not whole: the disk was full, or the writer was killed in it."""
+    try:
+        time_s, service, text = json.loads(line)
+        return LogRecord(time_s=float(time_s), service=str(service), line=str(text))
+    except (ValueError, TypeError):
+        return None

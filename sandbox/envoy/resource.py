@@ -1,0 +1,91 @@
+"""The filter's ECDS resource: filter.yaml with the module's content hash filled in, and what its configuration says."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.envoy.bootstrap import dump_yaml, load_yaml
+from sandbox.errors import ConfigError
+
+MAX_MODULE_BYTES = 64 * 1024 * 1024
+_WASM_MAGIC = b"\0asm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injected:
+    """What the filter is configured to inject. `where` is `response`, `request` or `both`."""
+
+    where: str
+    token_header: str
+    marker_header: str
+    marker_value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterResource:
+    """One version of the filter, ready to be laid where Envoy watches.
+
+    `version` is `<module's SHA-256>-<12 hex digits of the text's>`: Envoy says it back in `version_text`, and a name that
+    changes with the content is what makes Envoy load it.
+    """
+
+    version: str
+    module_sha256: str
+    module_name: str
+    text: bytes
+    injected: Injected
+
+
+def render_filter(text: str, module: bytes, name: str, *, modules_folder: str) -> FilterResource:
+    """Fill the module's hash into filter.yaml.
+
+    Raises: ConfigError when the module is no Wasm, or the file is not a filter resource.
+    """
+    if not module.startswith(_WASM_MAGIC):
+        raise ConfigError(
+            f"the filter module is no WebAssembly: it begins with {module[:4]!r}, not {_WASM_MAGIC!r}",
+            hint="git checkout filter/prebuilt",
+        )
+    if len(module) > MAX_MODULE_BYTES:
+        raise ConfigError(f"the filter module has {len(module)} bytes; at most {MAX_MODULE_BYTES} are loaded")
+    resource = load_yaml(text, name)
+    try:
+        [item] = resource["resources"]
+        config = item["typed_config"]["config"]
+        code = config["vm_config"]["code"]["local"]
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(
+            f"{name} must hold one Wasm filter with config.vm_config.code.local", hint=f"git diff {name}"
+        ) from None
+    sha256 = hashlib.sha256(module).hexdigest()
+    module_name = f"{sha256}.wasm"
+    code["filename"] = f"{modules_folder}/{module_name}"
+    resource.pop("version_info", None)
+    version = f"{sha256}-{hashlib.sha256(json.dumps(resource, sort_keys=True).encode()).hexdigest()[:12]}"
+    return FilterResource(
+        version=version,
+        module_sha256=sha256,
+        module_name=module_name,
+        text=dump_yaml({"version_info": version, **resource}),
+        injected=_injected(config.get("configuration")),
+    )
+
+
+def _injected(configuration: Any) -> Injected:
+    """Read the names from the plugin configuration; the filter itself judges whether the rest is right."""
+    value: Any = configuration.get("value") if isinstance(configuration, Mapping) else None
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, Mapping):
+        value = {}
+    return Injected(
+        where=str(value.get("inject", "response")),
+        token_header=str(value.get("token_header", "x-auth")).lower(),
+        marker_header=str(value.get("marker_header", "x-wasm-filter")).lower(),
+        marker_value=str(value.get("marker_value", "hello from wasm")),
+    )

@@ -1,0 +1,145 @@
+"""The frozen records that travel up: what happened, never how it looks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.observe.token import Token
+
+Headers = tuple[tuple[str, str], ...]
+"""In order, names in lower case, duplicates kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStarted:
+    """A service's process runs; it need not answer yet."""
+
+    service: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceExited:
+    """A service ended without being asked to. `tail` are its last lines, `returncode` negative for a signal."""
+
+    service: str
+    returncode: int
+    tail: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStopped:
+    """A service ended as asked."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a verb is done. `elapsed_s` counts from the verb's start."""
+
+    name: str
+    detail: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something the user should know, though nothing failed."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The stack answers, with the filter's headers seen and the token's signature verified."""
+
+    engine: str
+    ingress_url: str
+    bypass_url: str
+    console_url: str
+    envoy_version: str
+    module: str
+    module_sha256: str
+    headers: Headers
+    already: bool
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """Nothing of the stack is left. `was_running` is false where there was nothing to stop."""
+
+    was_running: bool
+    elapsed_s: float
+
+
+EngineEvent = ServiceStarted | ServiceExited | ServiceStopped
+Event = EngineEvent | Step | Notice | Ready | Stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRecord:
+    """One line that a service wrote. `time_s` is seconds since the epoch, UTC, when it was read."""
+
+    time_s: float
+    service: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """One service. `ready`: it answers; None when nobody could ask it. `urls` as the stack sees them, by port name."""
+
+    name: str
+    state: str
+    ready: bool | None
+    pid: int | None
+    uptime_s: float
+    restarts: int
+    urls: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReport:
+    """The whole stack. `filter_live` is whether Envoy serves the very module that was given to it."""
+
+    phase: str
+    engine: str
+    project: str
+    crashed_at: float | None
+    urls: Mapping[str, str]
+    services: tuple[ServiceStatus, ...]
+    filter_sha256: str | None
+    filter_live: bool | None
+    envoy: Mapping[str, Any]
+    token_age_s: float | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One HTTP exchange as the client saw it. `injected` are the names that the filter's configuration gives its headers."""
+
+    method: str
+    url: str
+    http_version: str
+    status: int
+    reason: str
+    request_headers: Headers
+    headers: Headers
+    body: bytes
+    elapsed_s: float
+    injected: frozenset[str]
+    token: Token | None
+    no_token_because: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that `doctor` looked at. `state` is `ok`, `warning` or `failed`; `fix` can be pasted."""
+
+    name: str
+    state: str
+    detail: str
+    fix: str = ""

@@ -1,0 +1,74 @@
+"""Files written whole or not at all, and private to their owner."""
+
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from sandbox.errors import PreconditionError
+
+
+def make_private_folder(path: Path) -> Path:
+    """Make `path` and its parents; `path` itself is 0700.
+
+    Raises: PreconditionError when it cannot be made or written to.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise PreconditionError(
+            f"cannot write to {path}: {error.strerror}",
+            hint="SANDBOX_STATE_DIR=/a/folder/you/own sandbox up",
+        ) from error
+    return path
+
+
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replace `path` by rename, so that a reader sees the old content or the new, never half.
+
+    Raises: PreconditionError when the disk is full or the folder is read-only.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, mode)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise PreconditionError(
+            f"cannot write {path}: {error.strerror}", hint=f"df -h {path.parent}; ls -ld {path.parent}"
+        ) from error
+
+
+def load_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None when there is no file.
+
+    A file that is empty, truncated or no object is put aside as `<name>.corrupt-<seconds>` and counts as absent: what it
+    recorded is asked of the runtime again.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    path.rename(path.with_name(f"{path.name}.corrupt-{int(time.time())}"))
+    return None
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object as `write_atomic` does."""
+    write_atomic(path, json.dumps(value, indent=1).encode() + b"\n")

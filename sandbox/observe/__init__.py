@@ -1,0 +1,1 @@
+"""Pure parsers of what the stack says: log lines, tokens. No I/O."""

@@ -1,0 +1,87 @@
+"""Envoy's log lines, as `LOG_FORMAT` and the access log of envoy.yaml make them."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+_WASM = re.compile(r"wasm log(?: (?P<plugin>[^ :]+))?(?: (?P<root>[^ :]+))?(?: (?P<vm>[^ :]+))?: (?P<text>.*)", re.DOTALL)
+_DUMP = re.compile(r"\): \{.*", re.DOTALL)
+_UNKNOWN_FIELDS = re.compile(r"Protobuf message \(type \S+ reason (?P<reason>.*)\) has unknown fields", re.DOTALL)
+_INVALID = re.compile(r"INVALID_ARGUMENT: ?")
+_BAD_CONFIGURATION = "error initializing config"
+_ECDS_SOURCE = "filesystem_subscription_impl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvoyLine:
+    """One parsed line.
+
+    `level` is Envoy's own word (`info`, `critical`…), or `access` for the access log. `plugin` is set on lines that the
+    filter itself wrote. A line that is none of Envoy's formats has the level `""` and stands whole in `text`.
+    """
+
+    level: str
+    component: str
+    text: str
+    source: str = ""
+    plugin: str = ""
+
+
+def parse_envoy_line(line: str) -> EnvoyLine:
+    """Parse one line; never raises."""
+    try:
+        value: Any = json.loads(line)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        return EnvoyLine(level="", component="", text=line)
+    if "access" in value:
+        text = "{method} {path} {status} {flags} {ms} ms".format_map(_Fields(value))
+        return EnvoyLine(level="access", component=str(value["access"]), text=text)
+    level, component = str(value.get("lvl", "")), str(value.get("logger", ""))
+    text, source = str(value.get("msg", line)), str(value.get("src", ""))
+    if component == "wasm" and (match := _WASM.fullmatch(text)):
+        plugin = match["plugin"] or "wasm"
+        return EnvoyLine(level=level, component=component, text=match["text"], source=source, plugin=plugin)
+    return EnvoyLine(level=level, component=component, text=text, source=source)
+
+
+class _Fields(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "-"
+
+
+def configuration_error(lines: Iterable[str]) -> str | None:
+    """Envoy's own words about a configuration that it does not take, without the dump of it; None when it took it.
+
+    Source: the three shapes that Envoy 1.40 prints (unknown field, unparsable value, violated constraint).
+    """
+    for line in lines:
+        text = parse_envoy_line(line).text
+        if _BAD_CONFIGURATION not in text:
+            continue
+        text = text.partition("': ")[2] or text
+        if "goo.gle/debug" in text or text.startswith(("node {", "static_resources {")):
+            text = text.rpartition("\n: ")[2]
+        text = _DUMP.sub(")", text)
+        if match := _UNKNOWN_FIELDS.fullmatch(text):
+            text = match["reason"]
+        text = _INVALID.sub("", text).removeprefix("Unable to parse JSON as proto (")
+        return " ".join(text.split()).removesuffix(")") if text.count(")") > text.count("(") else " ".join(text.split())
+    return None
+
+
+def refusal(lines: Iterable[str]) -> str | None:
+    """Why Envoy refused the filter, in one line: what the filter itself said last, else what Envoy says of the resource."""
+    said, verdict = "", ""
+    for line in lines:
+        parsed = parse_envoy_line(line)
+        if parsed.plugin and parsed.level in {"error", "critical"}:
+            said = parsed.text
+        elif parsed.component == "wasm" and parsed.level in {"error", "critical", "warning"}:
+            verdict = verdict or parsed.text
+        elif _ECDS_SOURCE in parsed.source and parsed.level in {"warning", "error", "critical"}:
+            verdict = parsed.text
+    return " ".join((said or verdict).split()) or None

@@ -1,0 +1,65 @@
+"""A token as a person reads it: decoded, and its signature checked against the JWKS."""
+
+import base64
+import binascii
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A decoded JWT. `verified` is None when there was no key set to check it with; `problem` says what is wrong.
+
+    `expires_in_s` is negative for an expired token and None for one without `exp`.
+    """
+
+    algorithm: str
+    key_id: str
+    subject: str
+    issuer: str
+    expires_in_s: float | None
+    verified: bool | None
+    problem: str = ""
+
+
+def decode_token(value: str, jwks: Mapping[str, Any] | None) -> Token | None:
+    """Decode `[Bearer ]<JWT>` and check its signature; None when it is no JWT. Expiry does not make it unverified."""
+    compact = value.removeprefix("Bearer ").strip()
+    try:
+        header_part, claims_part, _ = compact.split(".")
+        header, claims = _object(header_part), _object(claims_part)
+    except (ValueError, binascii.Error):
+        return None
+    expires = claims.get("exp")
+    verified, problem = (None, "no key set to check it with") if jwks is None else _verify(compact, jwks)
+    return Token(
+        algorithm=str(header.get("alg", "")),
+        key_id=str(header.get("kid", "")),
+        subject=str(claims.get("sub", "")),
+        issuer=str(claims.get("iss", "")),
+        expires_in_s=float(expires) - time.time() if isinstance(expires, int | float) else None,
+        verified=verified,
+        problem=problem,
+    )
+
+
+def _object(part: str) -> dict[str, Any]:
+    value = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+def _verify(compact: str, jwks: Mapping[str, Any]) -> tuple[bool, str]:
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+    from joserfc.jwk import KeySet
+
+    try:
+        jwt.decode(compact, KeySet.import_key_set(dict(jwks)), algorithms=["ES256", "RS256"])  # type: ignore[arg-type]
+    except (JoseError, ValueError) as error:
+        return False, f"{type(error).__name__}: {error}"
+    return True, ""

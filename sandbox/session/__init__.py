@@ -1,0 +1,1 @@
+"""The verbs: functions that yield events or return records, and never print."""

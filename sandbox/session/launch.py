@@ -1,0 +1,120 @@
+"""What the local engine is to start: the files in Envoy's working folder and one launch a service."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.config import Settings
+from sandbox.envoy.binary import envoy_command, find_envoy, validate
+from sandbox.envoy.bootstrap import place_addresses
+from sandbox.envoy.resource import FilterResource, render_filter
+from sandbox.errors import ConfigError
+from sandbox.files import load_json, make_private_folder, write_atomic, write_json
+from sandbox.observe.envoy_log import configuration_error
+from sandbox.stack import CONSOLE, CONSOLE_PORT, ENVOY, JWT_API, JWT_API_PORT, UPSTREAM, UPSTREAM_PORT, Endpoints, Launch
+from sandbox.workspace import (
+    RUN_ADMIN_SOCKET,
+    RUN_ENVOY_YAML,
+    RUN_FILTER_YAML,
+    RUN_MODULES,
+    Project,
+    State,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Everything that a start needs but its ports."""
+
+    envoy: Path
+    bootstrap: str
+    resource: FilterResource
+    module: bytes
+    module_kind: str
+
+
+def prepare(project: Project, settings: Settings) -> Prepared:
+    """Read the project's files.
+
+    Raises: ConfigError, PreconditionError.
+    """
+    module = _read(project.prebuilt / f"token_injector.{settings.module}.wasm")
+    text = _read(project.filter_yaml).decode(errors="replace")
+    return Prepared(
+        envoy=find_envoy(),
+        bootstrap=_read(project.envoy_yaml).decode(errors="replace"),
+        resource=render_filter(text, module, str(project.filter_yaml), modules_folder=RUN_MODULES),
+        module=module,
+        module_kind=settings.module,
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=f"git checkout {path}") from error
+
+
+def render_files(prepared: Prepared, endpoints: Endpoints, project: Project) -> dict[str, bytes]:
+    """The files of Envoy's working folder, by relative name."""
+    resource = prepared.resource
+    return {
+        RUN_ENVOY_YAML: place_addresses(prepared.bootstrap, endpoints.inside, str(project.envoy_yaml)),
+        RUN_FILTER_YAML: resource.text,
+        f"{RUN_MODULES}/{resource.module_name}": prepared.module,
+        f"{Path(RUN_ADMIN_SOCKET).parent}/.keep": b"",
+    }
+
+
+def check_bootstrap(prepared: Prepared, files: dict[str, bytes], project: Project, state: State) -> None:
+    """Let Envoy validate envoy.yaml before anything is started; a file that it has found valid before is not asked again.
+
+    Raises: ConfigError with Envoy's own words.
+    """
+    digest = hashlib.sha256(prepared.bootstrap.encode() + bytes(prepared.envoy)).hexdigest()
+    if (load_json(state.validated) or {}).get("bootstrap") == digest:
+        return
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(dir=state.root, prefix="validate-") as folder:
+        for name in (RUN_ENVOY_YAML, RUN_FILTER_YAML):
+            (Path(folder) / name).parent.mkdir(exist_ok=True)
+            write_atomic(Path(folder) / name, files[name])
+        complaints = validate(prepared.envoy, Path(folder))
+    if complaints:
+        raise ConfigError(
+            f"{project.envoy_yaml}: {configuration_error(complaints) or complaints[-1]}",
+            hint=f"git diff {project.envoy_yaml}",
+        )
+    write_json(state.validated, {"bootstrap": digest})
+
+
+def launches(prepared: Prepared, endpoints: Endpoints, settings: Settings, state: State) -> tuple[Launch, ...]:
+    """One launch a service of the stack model."""
+    make_private_folder(state.keys)
+    if not state.console_token.exists():
+        write_atomic(state.console_token, secrets.token_urlsafe(32).encode())
+    inside = endpoints.inside
+    return (
+        Launch(name=ENVOY.name, argv=envoy_command(prepared.envoy, workers=settings.workers)),
+        Launch(
+            name=JWT_API.name,
+            serve="services.jwt_api.__main__:serve",
+            listens=JWT_API_PORT.name,
+            environment=(("JWT_API_KEY_FILE", str(state.jwt_key)),),
+        ),
+        Launch(name=UPSTREAM.name, serve="services.upstream.__main__:serve", listens=UPSTREAM_PORT.name),
+        Launch(
+            name=CONSOLE.name,
+            serve="sandbox.console.__main__:serve",
+            listens=CONSOLE_PORT.name,
+            environment=(
+                ("CONSOLE_ADMIN_SOCKET", RUN_ADMIN_SOCKET),
+                ("CONSOLE_JWT_API_URL", inside[JWT_API_PORT.name].url),
+                ("CONSOLE_UPSTREAM_URL", inside[UPSTREAM_PORT.name].url),
+                ("CONSOLE_TOKEN_FILE", str(state.console_token)),
+            ),
+        ),
+    )

@@ -1,0 +1,178 @@
+"""`up`, `down` and `restart`."""
+
+import shutil
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+
+from sandbox.engines.base import Run, StackState, WantedPort
+from sandbox.envoy.binary import envoy_version
+from sandbox.errors import StackError
+from sandbox.events import EngineEvent, Event, Headers, LogRecord, Notice, Ready, ServiceStarted, Step, Stopped
+from sandbox.files import load_json, write_json
+from sandbox.session.context import Context, running_stack, stack_lock
+from sandbox.session.launch import Prepared, check_bootstrap, launches, prepare, render_files
+from sandbox.session.probe import Expected, PortTakenError, Seen, await_ready, parse_expected
+from sandbox.stack import BYPASS, CONSOLE_PORT, INGRESS, PUBLISHED, Endpoints, service_names
+from sandbox.wait import Deadline
+
+START_ATTEMPTS = 3
+STOP_TIMEOUT_S = 10.0
+
+
+def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | LogRecord]:
+    """Start the stack and prove that it works; with `foreground` stay and yield its log, ending it at the end.
+
+    Whatever interrupts this generator before `Ready`, nothing is left of the stack, unless `keep`.
+
+    Raises: SandboxError of every kind.
+    """
+    deadline = Deadline(context.settings.timeout_s)
+    run: Run | None = None
+    try:
+        with stack_lock(context.state, deadline):
+            found = context.engine.find()
+            if found.phase == "running":
+                yield from _already(context, found, deadline)
+                return
+            if found.phase != "stopped":
+                yield Notice(text="cleaning up after a stack that crashed")
+                yield from context.engine.stop(deadline=Deadline(STOP_TIMEOUT_S))
+            prepared = prepare(context.project, context.settings)
+            expected = Expected(
+                version=prepared.resource.version, module=prepared.module_kind, injected=prepared.resource.injected
+            )
+            for _ in range(START_ATTEMPTS):
+                endpoints, notices = context.engine.reserve(_wanted_ports(context))
+                yield from (Notice(text=notice) for notice in notices)
+                run = _start(context, prepared, expected, endpoints)
+                try:
+                    seen = yield from _prove(context, run.events, endpoints, expected, deadline)
+                    break
+                except PortTakenError:
+                    run.abort()
+                    run = None
+            else:
+                raise StackError("other programs keep taking Envoy's ports", hint="sandbox doctor")
+            write_json(context.state.ports, {name: address.port for name, address in endpoints.host.items()})
+            run.adopt(release=not foreground)
+            run = run if foreground else None
+        yield _ready(context, endpoints, expected, seen.headers, deadline, already=False)
+        if foreground:
+            yield from context.engine.logs(services=(), since_s=None, tail=0, follow=True)
+    except BaseException as error:
+        if run and keep and isinstance(error, StackError):
+            run.adopt(release=True)
+        elif run:
+            run.abort()
+        raise
+
+
+def _start(context: Context, prepared: Prepared, expected: Expected, endpoints: Endpoints) -> Run:
+    files = render_files(prepared, endpoints, context.project)
+    check_bootstrap(prepared, files, context.project, context.state)
+    services = launches(prepared, endpoints, context.settings, context.state)
+    labels = {**expected.labels(), "project": str(context.project.root)}
+    return context.engine.start(services, files, labels)
+
+
+def _prove(
+    context: Context,
+    next_events: Callable[[float], Sequence[EngineEvent]],
+    endpoints: Endpoints,
+    expected: Expected,
+    deadline: Deadline,
+) -> Generator[Event, None, Seen]:
+    for item in await_ready(next_events, context.engine, endpoints, expected, deadline):
+        match item:
+            case ServiceStarted():
+                yield Step(name=item.service, detail=f"started, pid {item.pid}", elapsed_s=deadline.elapsed_s)
+            case Seen():
+                detail = f"{expected.sha256[:12]} is live in Envoy ({expected.module} build)"
+                yield Step(name="filter", detail=detail, elapsed_s=deadline.elapsed_s)
+                life = item.token.expires_in_s
+                detail = f"{item.token.algorithm}, signature verified" + (f", {life:.0f} s left" if life else "")
+                yield Step(name="token", detail=detail, elapsed_s=deadline.elapsed_s)
+                return item
+            case _:
+                yield item
+    raise AssertionError("await_ready ends with proof or raises")
+
+
+def _ready(
+    context: Context, endpoints: Endpoints, expected: Expected, headers: Headers, deadline: Deadline, *, already: bool
+) -> Ready:
+    return Ready(
+        engine=context.engine.name,
+        ingress_url=endpoints.host[INGRESS.name].url,
+        bypass_url=endpoints.host[BYPASS.name].url,
+        console_url=endpoints.host[CONSOLE_PORT.name].url,
+        envoy_version=envoy_version(),
+        module=expected.module,
+        module_sha256=expected.sha256,
+        headers=headers,
+        already=already,
+        elapsed_s=deadline.elapsed_s,
+    )
+
+
+def _already(context: Context, found: StackState, deadline: Deadline) -> Iterator[Event]:
+    _, endpoints = running_stack(context)
+    expected = parse_expected(found.labels or {})
+    for port in PUBLISHED:
+        asked, real = getattr(context.settings, f"{port.name}_port"), endpoints.host[port.name].port
+        if asked not in (None, real):
+            yield Notice(text=f"the {port.name} stays on port {real}; to change it: sandbox down, then sandbox up")
+    if expected.module != context.settings.module and context.settings.origins["module"] != "default":
+        yield Notice(text=f"the filter stays {expected.module}'s build; to change it: sandbox down, then sandbox up")
+    yield _ready(context, endpoints, expected, (), deadline, already=True)
+
+
+def _wanted_ports(context: Context) -> list[WantedPort]:
+    """Asked for by name: that one. Else the one that this project had last, else the default."""
+    remembered = load_json(context.state.ports) or {}
+    wanted = []
+    for port in PUBLISHED:
+        asked = getattr(context.settings, f"{port.name}_port")
+        last = remembered.get(port.name)
+        preferred = last if isinstance(last, int) and 0 < last < 1 << 16 else port.number
+        wanted.append(WantedPort(name=port.name, number=asked or preferred, exact=asked is not None))
+    return wanted
+
+
+def down(context: Context, *, volumes: bool) -> Iterator[Event]:
+    """End the stack, whatever state it is in; with `volumes` forget keys, ports and logs too."""
+    deadline = Deadline(STOP_TIMEOUT_S)
+    if not context.state.root.exists():
+        yield Stopped(was_running=False, elapsed_s=deadline.elapsed_s)
+        return
+    # Not under the lock: an `up` that is under way holds it, and ends when its stack does.
+    found = context.engine.find()
+    if found.phase in ("running", "starting"):
+        yield from context.engine.stop(deadline=deadline)
+    with stack_lock(context.state, Deadline(context.settings.timeout_s)):
+        yield from context.engine.stop(deadline=deadline)
+        if volumes:
+            shutil.rmtree(context.state.root, ignore_errors=True)
+    yield Stopped(was_running=found.phase != "stopped", elapsed_s=deadline.elapsed_s)
+
+
+def restart(context: Context, services: tuple[str, ...]) -> Iterator[Event]:
+    """End and start services (none named: all) and prove that the stack works again.
+
+    Raises: StackError when none runs, or it does not come back.
+    """
+    deadline = Deadline(context.settings.timeout_s)
+    with stack_lock(context.state, deadline):
+        found, endpoints = running_stack(context)
+        for event in context.engine.restart(services or service_names(), deadline=deadline):
+            if isinstance(event, ServiceStarted):
+                yield Step(name=event.service, detail=f"started, pid {event.pid}", elapsed_s=deadline.elapsed_s)
+        expected = parse_expected(found.labels or {})
+        seen = yield from _prove(context, _nothing_new, endpoints, expected, deadline)
+        yield _ready(context, endpoints, expected, seen.headers, deadline, already=False)
+
+
+def _nothing_new(timeout_s: float) -> Sequence[EngineEvent]:
+    """The supervisor starts a crashed service again by itself; here only time passes."""
+    time.sleep(timeout_s)
+    return ()

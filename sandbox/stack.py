@@ -1,0 +1,85 @@
+"""The stack as frozen values: which services there are, which ports they listen on, how each is found. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A place that a service listens on, by the name that envoy.yaml, settings and `status` give it.
+
+    `number` is the port inside the stack. A published port is also the default on the host.
+    """
+
+    name: str
+    number: int
+    published: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A process (or container) of the stack."""
+
+    name: str
+    ports: tuple[Port, ...]
+
+
+INGRESS = Port(name="ingress", number=10000, published=True)
+BYPASS = Port(name="bypass", number=10001, published=True)
+CONSOLE_PORT = Port(name="console", number=9901, published=True)
+JWT_API_PORT = Port(name="jwt-api", number=8081, published=False)
+UPSTREAM_PORT = Port(name="upstream", number=8082, published=False)
+
+ENVOY = Service(name="envoy", ports=(INGRESS, BYPASS))
+JWT_API = Service(name="jwt-api", ports=(JWT_API_PORT,))
+UPSTREAM = Service(name="upstream", ports=(UPSTREAM_PORT,))
+CONSOLE = Service(name="console", ports=(CONSOLE_PORT,))
+
+SERVICES = (ENVOY, JWT_API, UPSTREAM, CONSOLE)
+PUBLISHED = tuple(port for service in SERVICES for port in service.ports if port.published)
+
+
+def service_names() -> tuple[str, ...]:
+    """Every service of the stack, Envoy first."""
+    return tuple(service.name for service in SERVICES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A host and a port."""
+
+    host: str
+    port: int
+
+    @property
+    def authority(self) -> str:
+        """`host:port`, as in a Host header."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The plain http URL, without a slash at its end."""
+        return f"http://{self.authority}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where each port of the stack is, by the port's name, as the stack itself and as the host sees it."""
+
+    inside: Mapping[str, Address]
+    host: Mapping[str, Address]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How the local engine starts one service.
+
+    Either `argv` (a program) or `serve` (`module:function`, a Python server that is handed its listening socket).
+    `listens` names the port of which it gets the socket.
+    """
+
+    name: str
+    argv: tuple[str, ...] = ()
+    serve: str = ""
+    listens: str = ""
+    environment: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,1 @@
+"""One record type into one renderable. Only here: rich. Foreign text is always `Text`, never markup."""

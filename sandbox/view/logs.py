@@ -1,0 +1,50 @@
+"""A log record as one line."""
+
+import time
+from typing import Any
+
+from rich.text import Text
+
+from sandbox.events import LogRecord
+from sandbox.observe.envoy_log import EnvoyLine, parse_envoy_line
+from sandbox.stack import ENVOY
+from sandbox.view.terminal import printable
+
+FILTER = "filter"
+_LEVELS = {"warning": "yellow", "error": "red", "critical": "bold red", "debug": "dim", "trace": "dim", "access": "cyan"}
+_COLOURS = {"envoy": "blue", "jwt-api": "magenta", "upstream": "cyan", "console": "white", FILTER: "bold green"}
+
+
+def render_record(record: LogRecord) -> Text:
+    """Time, service, level, text; the filter's own lines stand under `filter`, apart from Envoy's."""
+    seconds, rest = divmod(record.time_s, 1)
+    clock = time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(rest * 1000):03}"
+    line = parse_record(record)
+    source = FILTER if line.plugin else record.service
+    text = Text.assemble((f"{clock} ", "dim"), (f"{source:<9}", _COLOURS.get(source, "")))
+    if line.level:
+        text.append(f"{line.level:<9}", _LEVELS.get(line.level, ""))
+        if line.component and not line.plugin:
+            text.append(f"{printable(line.component)}: ", "dim")
+    return text.append(printable(line.text))
+
+
+def parse_record(record: LogRecord) -> EnvoyLine:
+    """Envoy's lines parsed; other services' lines whole."""
+    if record.service == ENVOY.name:
+        return parse_envoy_line(record.line)
+    return EnvoyLine(level="", component="", text=record.line)
+
+
+def record_as_json(record: LogRecord) -> dict[str, Any]:
+    """The record for NDJSON."""
+    line = parse_record(record)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.time_s)) + f".{int(record.time_s % 1 * 1e6):06}Z"
+    return {
+        "time": stamp,
+        "service": record.service,
+        "filter": bool(line.plugin),
+        "level": line.level or None,
+        "component": line.component or None,
+        "text": line.text,
+    }

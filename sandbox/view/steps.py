@@ -1,0 +1,55 @@
+"""What happens while a stack starts, restarts or stops."""
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from sandbox.events import Notice, Ready, ServiceExited, ServiceStopped, Step, Stopped
+from sandbox.view.headers import shorten
+from sandbox.view.terminal import printable
+
+
+def render_step(step: Step) -> Text:
+    """One line: mark, time, name, detail."""
+    return Text.assemble(("✔ ", "green"), (f"{step.elapsed_s:6.2f} s  ", "dim"), f"{step.name:<9} ", printable(step.detail))
+
+
+def render_notice(notice: Notice) -> Text:
+    """One line that stands out."""
+    return Text.assemble(("! ", "yellow"), printable(notice.text))
+
+
+def render_service_end(event: ServiceExited | ServiceStopped) -> Text:
+    """One line for a service that ended."""
+    if isinstance(event, ServiceStopped):
+        return Text.assemble(("✔ ", "green"), f"{event.service} stopped")
+    return Text.assemble(("✘ ", "red"), f"{event.service} exited with {event.returncode}")
+
+
+def render_stopped(stopped: Stopped) -> Text:
+    """The last line of `down`."""
+    if not stopped.was_running:
+        return Text("nothing was running")
+    return Text.assemble(("✔ ", "green"), (f"{stopped.elapsed_s:6.2f} s  ", "dim"), "down, nothing left")
+
+
+def render_ready(ready: Ready) -> RenderableType:
+    """The box at the end of `up`: where everything is, what was seen, what to try next."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("Ingress", f"{ready.ingress_url}   with the filter")
+    table.add_row("Bypass", f"{ready.bypass_url}   the same routes without it")
+    table.add_row("Console", ready.console_url)
+    table.add_row("Engine", f"{ready.engine}, Envoy {ready.envoy_version}")
+    table.add_row("Filter", f"{ready.module_sha256[:12]} ({ready.module} build)")
+    table.add_row("Try", "sandbox curl /")
+    table.add_row("", "sandbox logs -f")
+    table.add_row("", "sandbox down")
+    title = "already running" if ready.already else f"ready in {ready.elapsed_s:.2f} s"
+    box = Panel(table, title=title, title_align="left", border_style="green", expand=False)
+    seen = [
+        Text.assemble((name, "bold green"), f": {printable(shorten(value))}") for name, value in ready.headers
+    ]
+    return Group(*seen, box)

@@ -1,0 +1,150 @@
+"""Where things are: the project (what the user edits) and its state folder (what we write). The only module that knows file names."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import ConfigError, PreconditionError
+
+_PACKAGE = Path(__file__).resolve().parent
+_BUNDLED = _PACKAGE / "project"
+
+HOME = _BUNDLED if _BUNDLED.is_dir() else _PACKAGE.parent
+"""The project that this package came with: a copy inside the wheel, or the checkout itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A folder with envoy.yaml, compose.yaml and a filter."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name; `sandbox` for the one that ships with the package."""
+        return "sandbox" if self.root == HOME else self.root.name
+
+    @property
+    def envoy_yaml(self) -> Path:
+        """Envoy's bootstrap."""
+        return self.root / "envoy" / "envoy.yaml"
+
+    @property
+    def filter_yaml(self) -> Path:
+        """The filter's ECDS resource, with its plugin configuration."""
+        return self.root / "envoy" / "xds" / "filter.yaml"
+
+    @property
+    def settings_yaml(self) -> Path:
+        """Settings of the sandbox; need not exist."""
+        return self.root / "sandbox.yaml"
+
+    @property
+    def prebuilt(self) -> Path:
+        """The folder with the compiled modules and their manifest."""
+        mine = self.root / "filter" / "prebuilt"
+        return mine if mine.is_dir() else HOME / "filter" / "prebuilt"
+
+    @property
+    def services_root(self) -> Path:
+        """The folder from which `services.*` is imported."""
+        return self.root if (self.root / "services" / "jwt_api").is_dir() else HOME
+
+
+def find_project(start: Path) -> Project:
+    """The nearest folder upwards from `start` that is a project, else the one that came with the package.
+
+    Raises: ConfigError when `SANDBOX_PROJECT` names a folder that is none.
+    """
+    named = os.environ.get("SANDBOX_PROJECT")
+    if named:
+        project = Project(root=Path(named).resolve())
+        if not project.envoy_yaml.is_file():
+            raise ConfigError(
+                f"SANDBOX_PROJECT={named} is no project: it has no envoy/envoy.yaml", hint="unset SANDBOX_PROJECT"
+            )
+        return project
+    for folder in (start, *start.parents):
+        project = Project(root=folder)
+        if project.envoy_yaml.is_file() and (folder / "compose.yaml").is_file():
+            return project
+    return Project(root=HOME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The folder in which one project's sandbox keeps keys, ports, logs and the running stack's files."""
+
+    root: Path
+
+    @property
+    def keys(self) -> Path:
+        """Private keys: made once for a project."""
+        return self.root / "keys"
+
+    @property
+    def jwt_key(self) -> Path:
+        """The JWT API's signing key, a private JWK."""
+        return self.keys / "jwt-api.jwk.json"
+
+    @property
+    def console_token(self) -> Path:
+        """What a change through the console has to show."""
+        return self.keys / "console.token"
+
+    @property
+    def ports(self) -> Path:
+        """The ports that this project took last."""
+        return self.root / "ports.json"
+
+    @property
+    def validated(self) -> Path:
+        """Which envoy.yaml Envoy has already found valid."""
+        return self.root / "validated.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a stack is being started, restarted or stopped."""
+        return self.root / "lock"
+
+    @property
+    def logs(self) -> Path:
+        """Log files of the stack that runs, or ran last."""
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        """The running stack's files; there is no such folder when nothing runs."""
+        return self.root / "run"
+
+    @property
+    def crashes(self) -> Path:
+        """The last lines of services that crashed, and traces of our own bugs."""
+        return self.root / "crashes"
+
+
+RUN_ENVOY_YAML = "envoy.yaml"
+RUN_FILTER_YAML = "xds/filter.yaml"
+RUN_MODULES = "xds/modules"
+RUN_ADMIN_SOCKET = "admin/envoy.sock"
+"""Names inside the run folder, which is Envoy's working folder; envoy.yaml says the same."""
+
+
+def state_of(project: Project) -> State:
+    """The state folder of `project`: `SANDBOX_STATE_DIR`, or one of its own below the user's state folder.
+
+    Raises: PreconditionError when the user has no home folder.
+    """
+    named = os.environ.get("SANDBOX_STATE_DIR")
+    if named:
+        return State(root=Path(named).absolute())
+    from platformdirs import user_state_path
+
+    base = user_state_path("envoy-wasm-sandbox")
+    if not base.is_absolute() or base.parts[1:2] == ("~",):
+        raise PreconditionError(
+            "there is no home folder to keep state in", hint="SANDBOX_STATE_DIR=/a/folder/you/own sandbox up"
+        )
+    digest = hashlib.sha256(os.fsencode(project.root)).hexdigest()[:8]
+    return State(root=base / f"{project.name}-{digest}")
