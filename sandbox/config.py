@@ -103,9 +103,7 @@ def load_settings(file: Path, flags: Mapping[str, Any], environment: Mapping[str
         try:
             values[key] = _KEYS[key].parse(str(value))
         except ValueError:
-            raise ConfigError(
-                f"{origin}: {key} must be {_KEYS[key].accepts}, not {value!r}", hint="sandbox up --help"
-            ) from None
+            raise ConfigError(f"{origin}: {key} must be {_KEYS[key].accepts}, not {value!r}", hint="sandbox up --help") from None
         origins[key] = origin
     return Settings(**values, origins=origins)
 

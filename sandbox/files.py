@@ -38,10 +38,10 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
-            os.chmod(temporary, mode)
+            Path(temporary).chmod(mode)
             os.replace(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            Path(temporary).unlink()
             raise
     except OSError as error:
         raise PreconditionError(

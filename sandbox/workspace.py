@@ -1,4 +1,7 @@
-"""Where things are: the project (what the user edits) and its state folder (what we write). The only module that knows file names."""
+"""Where things are: the project (what the user edits) and its state folder (what we write).
+
+The only module that knows file names.
+"""
 
 import hashlib
 import os
@@ -61,9 +64,7 @@ def find_project(start: Path) -> Project:
     if named:
         project = Project(root=Path(named).resolve())
         if not project.envoy_yaml.is_file():
-            raise ConfigError(
-                f"SANDBOX_PROJECT={named} is no project: it has no envoy/envoy.yaml", hint="unset SANDBOX_PROJECT"
-            )
+            raise ConfigError(f"SANDBOX_PROJECT={named} is no project: it has no envoy/envoy.yaml", hint="unset SANDBOX_PROJECT")
         return project
     for folder in (start, *start.parents):
         project = Project(root=folder)
@@ -143,8 +144,6 @@ def state_of(project: Project) -> State:
 
     base = user_state_path("envoy-wasm-sandbox")
     if not base.is_absolute() or base.parts[1:2] == ("~",):
-        raise PreconditionError(
-            "there is no home folder to keep state in", hint="SANDBOX_STATE_DIR=/a/folder/you/own sandbox up"
-        )
+        raise PreconditionError("there is no home folder to keep state in", hint="SANDBOX_STATE_DIR=/a/folder/you/own sandbox up")
     digest = hashlib.sha256(os.fsencode(project.root)).hexdigest()[:8]
     return State(root=base / f"{project.name}-{digest}")

@@ -16,14 +16,13 @@ BUG = 70
 class Boundary(typer.core.TyperGroup):
     """Every verb runs inside `invoke`, in a process as in a test."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the verb; turn what it raises into a message on stderr and `typer.Exit`."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
-            return result
         except SandboxError as error:
             _print_error(error)
             raise typer.Exit(error.exit_code) from None
@@ -38,6 +37,7 @@ class Boundary(typer.core.TyperGroup):
                 raise
             _report_bug(error)
             raise typer.Exit(BUG) from None
+        return result
 
 
 def _interrupt(*_: object) -> None:
@@ -55,9 +55,7 @@ def _report_bug(error: Exception) -> None:
     from sandbox.cli.crash import write_crash_file
 
     where = write_crash_file(error)
-    typer.echo(
-        f"error: {type(error).__name__}: {error}\nThis is a bug of the sandbox. {where}\n", err=True, nl=False
-    )
+    typer.echo(f"error: {type(error).__name__}: {error}\nThis is a bug of the sandbox. {where}\n", err=True, nl=False)
 
 
 app = typer.Typer(

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from sandbox.events import Event, LogRecord, Notice, Ready, ServiceExited, Servi
 NOT_RUNNING = 5
 
 
-def _port_option(name: str, default: int) -> typer.models.OptionInfo:
+def _port_option(name: str, default: int) -> Any:
     help_ = f"Port of the {name}: that one or an error.  [default: {default}, or a free one]"
     return typer.Option(f"--{name}-port", help=help_, show_default=False)
 

@@ -119,9 +119,7 @@ def logs(
 
     context = open_context({"engine": engine})
     console = stdout()
-    for record in read_logs(
-        context, tuple(services or ()), since=since, tail=tail, follow=follow, filter_only=filter_only
-    ):
+    for record in read_logs(context, tuple(services or ()), since=since, tail=tail, follow=follow, filter_only=filter_only):
         if output is Output.JSON:
             print_json(record_as_json(record))
         else:

@@ -1,6 +1,7 @@
 """`python -m sandbox.console --host 127.0.0.1 --port 9901`: binds a socket and serves on it."""
 
 import argparse
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"can't listen on {flags.host} port {flags.port}: {error.strerror or error}\n")
         raise SystemExit(3) from None
     serve(sock)
+    sys.stdout.flush()
+    os._exit(0)  # else Python would wait for name look-ups that hang
 
 
 def _port(text: str) -> int:

@@ -1,7 +1,7 @@
 """The HTTP face of the console. Routes are made at import, so that `create_app` is quick in a forked child."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -12,10 +12,10 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from sandbox.console.access import READ_METHODS, Gate
+from sandbox.console.clients import open_clients
 from sandbox.console.proxy import OFFERED, WITHHELD, AdminPage
 from sandbox.console.settings import Settings
 from sandbox.console.status import PATIENCE_S, Status, gather_status
-from sandbox.envoy.admin import AdminClient
 from sandbox.stack import JWT_API, UPSTREAM
 
 DESCRIPTION = """What the stack is doing, and Envoy's admin pages as far as they change nothing.
@@ -47,10 +47,10 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": Problem, "description": "The request comes from a page of another site"},
     421: {"model": Problem, "description": "The Host is not one that is served here"},
 }
-_FAILURES: dict[int | str, dict[str, Any]] = {
-    502: {"model": Problem, "description": "Who should know does not answer"},
-    504: {"model": Problem, "description": "Who should know does not answer in time"},
+_NO_ANSWER: dict[int | str, dict[str, Any]] = {
+    502: {"model": Problem, "description": "Who should know does not answer"}
 }
+_TOO_LATE: dict[int | str, dict[str, Any]] = {504: {"model": Problem, "description": "Envoy is silent for 10 s"}}
 _CONSOLE = {
     "/": "This list",
     "/api/jwks": "The public keys of the JWT API",
@@ -83,16 +83,17 @@ async def status(request: Request) -> JSONResponse:
     return JSONResponse((await gather_status(state.admin, state.http, services)).model_dump())
 
 
-@router.get("/api/jwks", summary="The JWT API's public keys", responses=_FAILURES)
+@router.get("/api/jwks", summary="The JWT API's public keys", responses=_NO_ANSWER)
 async def jwks(request: Request) -> Response:
     """Pass the JWK set on, so that a token can be verified without reaching the JWT API itself."""
     import httpx2
 
     settings: Settings = request.app.state.settings
     try:
-        answer = await request.app.state.http.get(f"{settings.jwt_api_url}/.well-known/jwks.json", timeout=PATIENCE_S)
-    except httpx2.TimeoutException:
-        raise HTTPException(504, f"the JWT API did not answer within {PATIENCE_S:g} s") from None
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await request.app.state.http.get(f"{settings.jwt_api_url}/.well-known/jwks.json")
+    except TimeoutError:
+        raise HTTPException(502, f"the JWT API did not answer within {PATIENCE_S:g} s") from None
     except httpx2.TransportError:
         raise HTTPException(502, "the JWT API can't be reached") from None
     if answer.status_code != 200:
@@ -118,7 +119,7 @@ for _path, _summary in OFFERED.items():
         description="Envoy's own page; its query parameters are in `/help`.",
         tags=["envoy"],
         response_class=Response,
-        responses=_FAILURES,
+        responses=_NO_ANSWER | _TOO_LATE,
     )
 
 
@@ -136,7 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_clients,
+        lifespan=open_clients,
         middleware=[Middleware(Gate, allowed_hosts=settings.allowed_hosts, token_file=settings.token_file)],
         exception_handlers={HTTPException: _problem},
     )
@@ -144,20 +145,8 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-@asynccontextmanager
-async def _clients(app: FastAPI) -> AsyncGenerator[None]:
-    # Imported here, in the process that serves: whoever forks it need not have it.
-    import httpx2
-
-    settings: Settings = app.state.settings
-    app.state.admin = AdminClient(settings.admin_socket)
-    async with httpx2.AsyncClient(trust_env=False) as app.state.http:
-        yield
-    await app.state.admin.close()
-
-
 async def _problem(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    assert isinstance(error, HTTPException)
     reason = str(error.detail)
     path = request.scope["path"]
     if path in WITHHELD:

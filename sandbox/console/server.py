@@ -33,9 +33,9 @@ def serve(sock: socket.socket) -> None:
     Raises: SystemExit 2 if the settings can't be used; the log says why.
     """
     start_logging()
-    # Accepted sockets inherit it. asyncio would set it only where the socket was made with its protocol's number, and
-    # without it every second answer on a connection waits 40 ms for the client's delayed acknowledgement.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A socket that was made without its protocol's number is one for which asyncio leaves TCP_NODELAY off, and then every
+    # answer on a used connection waits 40 ms for the client's delayed acknowledgement. From a descriptor Python finds it out.
+    sock = socket.socket(fileno=sock.detach())
     stop = threading.Event()
     with _stopped_by_signals(stop) as servers:
         try:

@@ -3,6 +3,7 @@
 Address and port are flags, and unknown names are ignored: Kubernetes injects `CONSOLE_PORT` and the like.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from sandbox.stack import JWT_API_PORT, UPSTREAM_PORT, Address
 from sandbox.workspace import RUN_ADMIN_SOCKET
 
 DEFAULT_HOSTS = ("localhost", "127.0.0.1", "[::1]", "console")
+
+# A socket's path must fit into 104 bytes with its end on macOS, 108 on Linux.
+MAX_SOCKET_PATH_BYTES = 103
 
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 _URL = re.compile(r"http://[^\s/?#@]+")
@@ -37,12 +41,20 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     default = Settings()
     token_file = environ.get("CONSOLE_TOKEN_FILE", "")
     return Settings(
-        admin_socket=environ.get("CONSOLE_ADMIN_SOCKET", "") or default.admin_socket,
+        admin_socket=_socket("CONSOLE_ADMIN_SOCKET", environ.get("CONSOLE_ADMIN_SOCKET", "") or default.admin_socket),
         jwt_api_url=_url("CONSOLE_JWT_API_URL", environ.get("CONSOLE_JWT_API_URL", "") or default.jwt_api_url),
         upstream_url=_url("CONSOLE_UPSTREAM_URL", environ.get("CONSOLE_UPSTREAM_URL", "") or default.upstream_url),
         token_file=Path(token_file) if token_file else None,
         allowed_hosts=DEFAULT_HOSTS + _hosts("CONSOLE_ALLOWED_HOSTS", environ.get("CONSOLE_ALLOWED_HOSTS", "")),
     )
+
+
+def _socket(name: str, text: str) -> str:
+    if len(os.fsencode(text)) > MAX_SOCKET_PATH_BYTES:
+        raise ConfigError(
+            f"{name} is longer than {MAX_SOCKET_PATH_BYTES} bytes: give it relative to the working folder"
+        )
+    return text
 
 
 def _url(name: str, text: str) -> str:

@@ -1,6 +1,7 @@
 """What the stack is doing, asked of everybody at once. Who does not answer in time is reported as such."""
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
@@ -124,5 +125,16 @@ async def _ask_service(http: "httpx2.AsyncClient", url: str) -> ServiceStatus:
     except TimeoutError:
         return ServiceStatus(ready=False, detail=f"no answer within {PATIENCE_S:g} s")
     except httpx2.TransportError as error:
-        return ServiceStatus(ready=False, detail=f"not reachable: {error}" if str(error) else "not reachable")
+        return ServiceStatus(ready=False, detail=_reason(error))
     return ServiceStatus(ready=answer.status_code == 200, detail=str(answer.status_code))
+
+
+def _reason(error: BaseException) -> str:
+    # Layers of clients wrap what the system said; the innermost is the plainest.
+    reason = "not reachable"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno:
+            reason = os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
+        cause = cause.__cause__ or cause.__context__
+    return reason.lower()

@@ -94,7 +94,5 @@ class Engine(Protocol):
         Raises: StackError when none runs.
         """
 
-    def logs(
-        self, *, services: Sequence[str], since_s: float | None, tail: int | None, follow: bool
-    ) -> Iterator[LogRecord]:
+    def logs(self, *, services: Sequence[str], since_s: float | None, tail: int | None, follow: bool) -> Iterator[LogRecord]:
         """Lines in the order in which they were written; with `follow` until the stack ends."""

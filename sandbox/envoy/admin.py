@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -103,7 +104,11 @@ class AdminClient:
         import httpx2
 
         self._client = httpx2.AsyncClient(
-            transport=httpx2.AsyncHTTPTransport(uds=socket, limits=httpx2.Limits(max_keepalive_connections=0)),
+            transport=httpx2.AsyncHTTPTransport(
+                uds=socket,
+                limits=httpx2.Limits(max_keepalive_connections=0),
+                verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # unused, and empty: the default reads all authorities
+            ),
             base_url="http://envoy",
             headers={"accept-encoding": "identity"},
             trust_env=False,

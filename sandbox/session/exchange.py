@@ -49,9 +49,7 @@ def exchange(context: Context, request: Request) -> Answer:
         except (httpx2.InvalidURL, httpx2.LocalProtocolError, UnicodeEncodeError) as error:
             raise ConfigError(f"cannot send that request: {error}", hint="sandbox curl --help") from error
         except httpx2.HTTPError as error:
-            raise StackError(
-                f"{base.url} does not answer: {type(error).__name__}: {error}", hint="sandbox status"
-            ) from error
+            raise StackError(f"{base.url} does not answer: {type(error).__name__}: {error}", hint="sandbox status") from error
         injected = dict(injected_headers(response, expected.injected)) if not request.bypass else {}
         value = injected.get(expected.injected.token_header)
         token = decode_token(value, _jwks(client, endpoints)) if value else None
@@ -115,5 +113,3 @@ def _ask(client: Any, endpoints: Endpoints, path: str) -> dict[str, Any] | None:
     except (httpx2.HTTPError, ValueError):
         return None
     return answer if isinstance(answer, dict) else None
-
-

@@ -52,7 +52,7 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
                     run.abort()
                     run = None
             else:
-                raise StackError("other programs keep taking Envoy's ports", hint="sandbox doctor")
+                raise StackError("other programs keep taking Envoy's ports", hint="sandbox doctor")  # noqa: TRY301 - ends the start
             write_json(context.state.ports, {name: address.port for name, address in endpoints.host.items()})
             run.adopt(release=not foreground)
             run = run if foreground else None

@@ -1,4 +1,4 @@
-"""Whether the stack really does its job: a response with the filter's headers, a token whose signature holds, the module meant."""
+"""Whether the stack really does its job: the filter's headers on a response, a token that verifies, the right module."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -142,5 +142,3 @@ def _raise_refusal(engine: Engine) -> None:
     reason = refusal(record.line for record in records)
     if reason:
         raise RefusedError(f"Envoy refused the filter: {reason}", hint="envoy/xds/filter.yaml holds its configuration")
-
-

@@ -1,5 +1,6 @@
 """What `curl` shows."""
 
+import contextlib
 import json
 
 from rich.console import Group, RenderableType
@@ -17,7 +18,7 @@ def render_answer(answer: Answer, *, verbose: bool) -> RenderableType:
     parts: list[Text] = []
     if verbose:
         parts += [Text(f"> {answer.method} {answer.url}", "dim"), *_plain(answer.request_headers, "> "), Text()]
-    style = "green" if answer.status < 400 else "red"  # noqa: PLR2004
+    style = "green" if answer.status < 400 else "red"
     parts.append(Text(f"{answer.http_version} {answer.status} {answer.reason}  ({answer.elapsed_s * 1000:.1f} ms)", style))
     parts += [_header(name, value, mark=name in answer.injected) for name, value in answer.headers]
     if answer.token:
@@ -42,10 +43,8 @@ def _body(answer: Answer) -> Text:
         text = answer.body.decode()
     except UnicodeDecodeError:
         return Text(f"[{len(answer.body)} bytes, not text: use -s or -o FILE]", "dim")
-    try:
+    with contextlib.suppress(ValueError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except ValueError:
-        pass
     return Text("\n".join(printable(line) for line in text.splitlines()))
 
 

@@ -12,7 +12,7 @@ def shorten(value: str) -> str:
     scheme, space, token = value.partition(" ")
     if not space:
         scheme, token = "", value
-    return f"{scheme}{space}{token[:SHORT]}…" if token.count(".") == 2 and token.startswith("eyJ") else value  # noqa: PLR2004
+    return f"{scheme}{space}{token[:SHORT]}…" if token.count(".") == 2 and token.startswith("eyJ") else value
 
 
 def describe_life(seconds: float | None) -> str:

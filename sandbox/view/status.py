@@ -33,13 +33,18 @@ def _cells(service: ServiceStatus) -> tuple[Text | str, ...]:
 
 
 def _facts(report: StatusReport) -> list[Text]:
-    live = {True: Text("live in Envoy", "green"), False: Text("NOT the one in Envoy", "bold red")}
+    live = {
+        True: ("live in Envoy", "green"),
+        False: ("NOT the one in Envoy", "bold red"),
+        None: ("nobody knows whether it is live", "yellow"),
+    }[report.filter_live]
+    envoy = f"Envoy {report.envoy.get('version') or '?'}, {report.envoy.get('workers') or '?'} workers"
     rows = [
         ("Ingress", Text(report.urls.get("ingress", "-"))),
         ("Bypass", Text(report.urls.get("bypass", "-"))),
         ("Console", Text(report.urls.get("console", "-"))),
-        ("Engine", Text(f"{report.engine}, Envoy {report.envoy.get('version', '?')}, {report.envoy.get('workers', '?')} workers")),
-        ("Filter", Text.assemble(f"{report.filter_sha256}  ", live.get(bool(report.filter_live), Text("?")) if report.filter_live is not None else Text("unknown", "yellow"))),
+        ("Engine", Text(f"{report.engine}, {envoy}")),
+        ("Filter", Text.assemble(f"{report.filter_sha256}  ", live)),
         ("Token", Text(f"{report.token_age_s:.1f} s old" if report.token_age_s is not None else "none yet")),
     ]
     if report.problem:
@@ -48,7 +53,7 @@ def _facts(report: StatusReport) -> list[Text]:
 
 
 def _span(seconds: float) -> str:
-    if seconds < 60:  # noqa: PLR2004
+    if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -49,7 +49,5 @@ def render_ready(ready: Ready) -> RenderableType:
     table.add_row("", "sandbox down")
     title = "already running" if ready.already else f"ready in {ready.elapsed_s:.2f} s"
     box = Panel(table, title=title, title_align="left", border_style="green", expand=False)
-    seen = [
-        Text.assemble((name, "bold green"), f": {printable(shorten(value))}") for name, value in ready.headers
-    ]
+    seen = [Text.assemble((name, "bold green"), f": {printable(shorten(value))}") for name, value in ready.headers]
     return Group(*seen, box)

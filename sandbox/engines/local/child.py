@@ -73,9 +73,9 @@ class Child:
             os.dup2(write_end, 1)
             os.dup2(write_end, 2)
             low = 3
-            for handle in sorted({keep, self.listener} - {None}, key=int):
-                os.closerange(low, int(handle or 0))
-                low = int(handle or 0) + 1
+            for handle in sorted({keep, keep if self.listener is None else self.listener}):
+                os.closerange(low, handle)
+                low = handle + 1
             os.closerange(low, 1024)
             sys.stdout = sys.stderr = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
             os.environ.update(self.launch.environment)

@@ -50,9 +50,7 @@ class LocalEngine:
         run = self._state.run
         note = load_json(run / INSTANCE)
         if note and int(note.get("format", 0)) > FORMAT:
-            raise PreconditionError(
-                "a newer sandbox started this stack", hint="pip install --upgrade envoy-wasm-sandbox"
-            )
+            raise PreconditionError("a newer sandbox started this stack", hint="pip install --upgrade envoy-wasm-sandbox")
         channel = connect(run)
         if channel:
             with contextlib.closing(channel):
@@ -85,9 +83,7 @@ class LocalEngine:
                     listener = ports.listen(0)
                     if listener is None:
                         raise PreconditionError("no free port is left on 127.0.0.1", hint="ss -ltn")
-                    notices.append(
-                        f"port {want.number} is taken by {holder}: the {want.name} is on {ports.port_of(listener)}"
-                    )
+                    notices.append(f"port {want.number} is taken by {holder}: the {want.name} is on {ports.port_of(listener)}")
                 addresses[port.name] = Address(host=ports.HOST, port=ports.port_of(listener))
                 self._listeners[port.name] = listener
         for port in SERVICES[0].ports:
@@ -165,9 +161,7 @@ class LocalEngine:
                     return
         raise StackError(f"{', '.join(sorted(awaited))} did not start again in time", hint="sandbox logs")
 
-    def logs(
-        self, *, services: Sequence[str], since_s: float | None, tail: int | None, follow: bool
-    ) -> Iterator[LogRecord]:
+    def logs(self, *, services: Sequence[str], since_s: float | None, tail: int | None, follow: bool) -> Iterator[LogRecord]:
         """See `Engine.logs`."""
         return read_journal(
             self._state.logs, services=services, since_s=since_s, tail=tail, while_=self.alive if follow else None
@@ -258,9 +252,7 @@ def _parse_event(message: Message) -> EngineEvent | None:
         case "started":
             return ServiceStarted(service=message["service"], pid=message["pid"])
         case "exited":
-            return ServiceExited(
-                service=message["service"], returncode=message["returncode"], tail=tuple(message["tail"])
-            )
+            return ServiceExited(service=message["service"], returncode=message["returncode"], tail=tuple(message["tail"]))
         case "stopped":
             return ServiceStopped(service=message["service"])
         case _:

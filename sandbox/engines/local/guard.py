@@ -27,7 +27,7 @@ def main() -> None:
     """Arguments: the run folder and the descriptor of the owner's socket."""
     run, owner = Path(sys.argv[1]), int(sys.argv[2])
     alive = os.open(run.parent / ALIVE, os.O_RDWR | os.O_CREAT, 0o600)
-    os.set_inheritable(alive, True)
+    os.set_inheritable(alive, True)  # noqa: FBT003 - its only form
     fcntl.flock(alive, fcntl.LOCK_EX)
     watched, held = os.pipe()
     supervisor = os.fork()

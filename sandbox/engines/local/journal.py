@@ -35,7 +35,7 @@ class JournalWriter:
         self.dropped = 0
 
     def _open(self) -> None:
-        self._file = open(self._path, "ab", buffering=0, opener=_private)  # noqa: PTH123, SIM115 - a mode, and kept open
+        self._file = open(self._path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - a mode, and kept open
         self._size = self._file.tell()
 
     def write(self, service: str, line: bytes) -> None:
@@ -67,22 +67,21 @@ def read_journal(
     while_: Callable[[], bool] | None,
 ) -> Iterator[LogRecord]:
     """The records of these services (none: of all) from `since_s` on, at most the last `tail`; then, as long as `while_`
-    says so, what is written from there on."""
+    says so, what is written from there on.
+    """
 
     def wanted(record: LogRecord | None) -> bool:
         return (
-            record is not None
-            and (since_s is None or record.time_s >= since_s)
-            and (not services or record.service in services)
+            record is not None and (since_s is None or record.time_s >= since_s) and (not services or record.service in services)
         )
 
     reader = _Reader(folder)
     past = filter(wanted, itertools.chain(reader.previous(), iter(reader.next, None)))
-    yield from past if tail is None else deque(past, maxlen=tail)  # type: ignore[misc]
+    yield from past if tail is None else deque(past, maxlen=tail)
     while while_ is not None:
         alive = while_()
         news = list(filter(wanted, iter(reader.next, None)))
-        yield from news  # type: ignore[misc]
+        yield from news
         if not news:
             if not alive:
                 return

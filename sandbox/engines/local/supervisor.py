@@ -55,9 +55,7 @@ class Supervisor:
         self._alive = alive_handle
         self._journal = JournalWriter(Path(plan.logs))
         self._selector = selectors.DefaultSelector()
-        self._children = [
-            Child(launch, plan.sockets[launch.listens] if launch.listens else None) for launch in plan.launches
-        ]
+        self._children = [Child(launch, plan.sockets[launch.listens] if launch.listens else None) for launch in plan.launches]
         self._watch(owner.connection, lambda: self._hear(owner))
         self._watch(guard_handle, lambda: self._lose_guard(guard_handle))
         self._wake_on_signals()
@@ -100,9 +98,9 @@ class Supervisor:
     def _listen(self) -> None:
         server = socket.socket(socket.AF_UNIX)
         server.bind(SOCKET)
-        os.chmod(SOCKET, 0o600)
+        Path(SOCKET).chmod(0o600)
         server.listen()
-        server.setblocking(False)
+        server.setblocking(False)  # noqa: FBT003 - its only form
 
         def accept() -> None:
             with contextlib.suppress(OSError):
