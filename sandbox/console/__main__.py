@@ -21,9 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m sandbox.console", description="Serve the console.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--port", type=_port, default=CONSOLE_PORT.number, help="0 takes a free one (default: %(default)s)"
-    )
+    parser.add_argument("--port", type=_port, default=CONSOLE_PORT.number, help="0 takes a free one (default: %(default)s)")
     flags = parser.parse_args(argv)
     try:
         family = socket.getaddrinfo(flags.host, flags.port, type=socket.SOCK_STREAM)[0][0]

@@ -1,6 +1,6 @@
 """Who may ask: Host allow-list (against DNS rebinding), no other sites, and changes only with the project's token.
 
-Source: RFC 9110 sections 7.2 and 15.5.20 (421), RFC 6750 (Bearer), Fetch standard (Origin), Fetch Metadata (Sec-Fetch-Site).
+Source: RFC 9110 sections 7.2 and 15.5.20 (421), RFC 6750 (Bearer), Fetch standard (Origin), Fetch Metadata.
 """
 
 import hmac
@@ -34,7 +34,7 @@ class Refusal:
 
 
 def find_refusal(headers: Iterable[tuple[bytes, bytes]], allowed_hosts: Collection[str]) -> Refusal | None:
-    """Return why these request headers must be refused, or None. Names in `headers` are lower-case, as ASGI gives them."""
+    """Return why these request headers must be refused, or None. Their names are lower-case, as ASGI gives them."""
     pairs = tuple((name, value.decode("latin-1").strip().lower()) for name, value in headers)
     hosts = [value for name, value in pairs if name == b"host"]
     host = _AUTHORITY.fullmatch(hosts[0]) if len(hosts) == 1 else None
@@ -71,7 +71,7 @@ def load_token(path: Path | None) -> bytes:
 
 
 class Gate:
-    """ASGI middleware: answers what must be refused before any route is looked up, and sets the headers of every answer."""
+    """ASGI middleware: answers what must be refused before a route is looked up, and sets headers of every answer."""
 
     def __init__(self, app: ASGIApp, allowed_hosts: Collection[str], token_file: Path | None) -> None:
         self._app = app

@@ -47,9 +47,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": Problem, "description": "The request comes from a page of another site"},
     421: {"model": Problem, "description": "The Host is not one that is served here"},
 }
-_NO_ANSWER: dict[int | str, dict[str, Any]] = {
-    502: {"model": Problem, "description": "Who should know does not answer"}
-}
+_NO_ANSWER: dict[int | str, dict[str, Any]] = {502: {"model": Problem, "description": "Who should know does not answer"}}
 _TOO_LATE: dict[int | str, dict[str, Any]] = {504: {"model": Problem, "description": "Envoy is silent for 10 s"}}
 _CONSOLE = {
     "/": "This list",

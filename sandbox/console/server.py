@@ -33,8 +33,8 @@ def serve(sock: socket.socket) -> None:
     Raises: SystemExit 2 if the settings can't be used; the log says why.
     """
     start_logging()
-    # A socket that was made without its protocol's number is one for which asyncio leaves TCP_NODELAY off, and then every
-    # answer on a used connection waits 40 ms for the client's delayed acknowledgement. From a descriptor Python finds it out.
+    # For a socket made without its protocol's number asyncio leaves TCP_NODELAY off, and then every answer on a used
+    # connection waits 40 ms for the client's delayed acknowledgement. From a descriptor Python finds the number out.
     sock = socket.socket(fileno=sock.detach())
     stop = threading.Event()
     with _stopped_by_signals(stop) as servers:

@@ -51,9 +51,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 def _socket(name: str, text: str) -> str:
     if len(os.fsencode(text)) > MAX_SOCKET_PATH_BYTES:
-        raise ConfigError(
-            f"{name} is longer than {MAX_SOCKET_PATH_BYTES} bytes: give it relative to the working folder"
-        )
+        raise ConfigError(f"{name} is longer than {MAX_SOCKET_PATH_BYTES} bytes: give it relative to the working folder")
     return text
 
 

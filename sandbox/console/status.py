@@ -23,8 +23,8 @@ class EnvoyStatus(BaseModel):
     """Envoy, by its own word."""
 
     state: str = Field(
-        description="As Envoy says it (`LIVE`, `DRAINING`, `PRE_INITIALIZING`, `INITIALIZING`), `unreachable` when it does "
-        "not run, `busy` when its admin interface does not answer in time, as while it compiles a module: traffic flows on",
+        description="As Envoy says it (`LIVE`, `DRAINING`, `PRE_INITIALIZING`, `INITIALIZING`), `unreachable` when it "
+        "does not run, `busy` when its admin interface does not answer in time, as while it compiles a module",
         examples=["LIVE"],
     )
     version: str | None = Field(examples=["1.40.0"])
@@ -56,9 +56,7 @@ class TokenStatus(BaseModel):
     """The filter's token, by the filter's own metrics; never the token itself."""
 
     age_s: float | None = Field(description="Whole seconds, as of the filter's last tick; null before the first token")
-    fetches: dict[str, int] = Field(
-        description="How many fetches ended how since Envoy started", examples=[{"success": 3}]
-    )
+    fetches: dict[str, int] = Field(description="How many fetches ended how since Envoy started", examples=[{"success": 3}])
 
 
 class Status(BaseModel):
@@ -71,7 +69,7 @@ class Status(BaseModel):
 
 
 async def gather_status(client: AdminClient, http: "httpx2.AsyncClient", services: dict[str, str]) -> Status:
-    """Ask Envoy and every service (name to URL); takes `PATIENCE_S` at most, and never raises for what does not answer."""
+    """Ask Envoy and every service (name to URL), for `PATIENCE_S` at most. What does not answer is no error here."""
     envoy, (filter_, token), answers = await asyncio.gather(
         _ask_envoy(client),
         _ask_filter(client),
@@ -86,9 +84,7 @@ async def _ask_envoy(client: AdminClient) -> EnvoyStatus:
     except AdminError as error:
         state = BUSY if error.busy else UNREACHABLE
         return EnvoyStatus(state=state, version=None, uptime_s=None, workers=None, detail=error.message)
-    return EnvoyStatus(
-        state=info.state, version=info.version, uptime_s=info.uptime_s, workers=info.workers, detail=None
-    )
+    return EnvoyStatus(state=info.state, version=info.version, uptime_s=info.uptime_s, workers=info.workers, detail=None)
 
 
 async def _ask_filter(client: AdminClient) -> tuple[FilterStatus, TokenStatus]:

@@ -27,7 +27,7 @@ FILTER_STATS = rf"^(extension_config_discovery\.http_filter|wasmcustom)\.{FILTER
 
 
 class AdminError(StackError):
-    """Envoy's admin interface gave no answer. `busy`: it took the connection, but is occupied (it compiles a module)."""
+    """Envoy's admin interface gave no answer. `busy`: it took the connection and is occupied (compiles a module)."""
 
     def __init__(self, message: str, *, busy: bool = False) -> None:
         super().__init__(message, hint="sandbox status")
@@ -154,9 +154,7 @@ class AdminClient:
         except httpx2.TimeoutException:
             raise AdminError(f"Envoy's admin interface was silent for {timeout_s:g} s", busy=True) from None
         except httpx2.ConnectError:
-            raise AdminError(
-                "Envoy's admin interface can't be reached: Envoy is not running, or just starting"
-            ) from None
+            raise AdminError("Envoy's admin interface can't be reached: Envoy is not running, or just starting") from None
         except httpx2.TransportError:
             raise AdminError("Envoy's admin interface broke the connection off") from None
 
