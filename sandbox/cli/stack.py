@@ -2,14 +2,15 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sandbox.cli.app import app
 from sandbox.cli.options import EngineOption, Output, OutputOption, StatusOutput, TimeoutOption
-from sandbox.events import Event, LogRecord, Notice, Ready, ServiceExited, ServiceStopped, Step, Stopped
+
+if TYPE_CHECKING:
+    from sandbox.events import Event, LogRecord
 
 NOT_RUNNING = 5
 
@@ -37,7 +38,7 @@ def up(
     timeout: TimeoutOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Start the stack; return when a response with the filter's headers was really seen."""
+    """Start the stack and see the first injected header."""
     from sandbox.session.context import open_context
     from sandbox.session.lifecycle import up as start
 
@@ -74,7 +75,7 @@ def restart(
     timeout: TimeoutOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """End and start services; return when the stack works again."""
+    """End and start services, and see the stack work again."""
     from sandbox.session.context import open_context
     from sandbox.session.lifecycle import restart as restart_services
     from sandbox.session.names import check_services
@@ -88,7 +89,9 @@ def status(
     engine: EngineOption = None,
     output: Annotated[StatusOutput, typer.Option("--output", "-o", help="How to print the data.")] = StatusOutput.TEXT,
 ) -> None:
-    """Show each service, the filter that Envoy really serves, and the age of the token."""
+    """Show services, ports, the live filter, the token's age."""
+    from dataclasses import asdict
+
     from sandbox.session.context import open_context
     from sandbox.session.status import environment_of, read_status
     from sandbox.view.status import render_status
@@ -106,8 +109,11 @@ def status(
         raise typer.Exit(NOT_RUNNING)
 
 
-def _show(events: Iterator[Event | LogRecord], output: Output) -> None:
+def _show(events: "Iterator[Event | LogRecord]", output: Output) -> None:
     """Print events as they come; the generator is closed at once when printing is interrupted, which cleans up."""
+    from dataclasses import asdict
+
+    from sandbox.events import LogRecord, Notice, Ready, ServiceExited, ServiceStopped, Step, Stopped
     from sandbox.view import steps
     from sandbox.view.logs import render_record
     from sandbox.view.terminal import print_json, stderr, stdout

@@ -1,17 +1,17 @@
 """`curl`, `logs`."""
 
-import base64
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sandbox.cli.app import app
 from sandbox.cli.options import EngineOption, Output, OutputOption
 from sandbox.errors import ConfigError, PreconditionError
-from sandbox.events import Answer
+
+if TYPE_CHECKING:
+    from sandbox.events import Answer
 
 
 @app.command(
@@ -35,7 +35,7 @@ def curl(
     bypass: Annotated[bool, typer.Option("--bypass", help="Through the listener without the filter.")] = False,
     engine: EngineOption = None,
 ) -> None:
-    """Send a request through Envoy; show the answer with the filter's headers marked and the token decoded."""
+    """Send a request through Envoy and see what the filter did."""
     from sandbox.session.context import open_context
     from sandbox.session.exchange import Request, exchange
     from sandbox.view.answer import render_answer, render_head
@@ -90,7 +90,10 @@ def _write(path: Path, body: bytes) -> None:
         raise PreconditionError(f"cannot write {path}: {error.strerror}", hint=f"ls -ld {path.parent}") from error
 
 
-def _as_json(answer: Answer) -> dict[str, Any]:
+def _as_json(answer: "Answer") -> dict[str, Any]:
+    import base64
+    from dataclasses import asdict
+
     value = asdict(answer)
     value["injected"] = sorted(answer.injected)
     try:
@@ -111,7 +114,7 @@ def logs(
     engine: EngineOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Show what the services wrote, interleaved as it came."""
+    """Show what the services wrote, in the order it came."""
     from sandbox.session.context import open_context
     from sandbox.session.logs import read_logs
     from sandbox.view.logs import record_as_json, render_record
