@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fastjson"
@@ -75,7 +76,11 @@ func Parse(data []byte) (Config, error) {
 	}
 	document, err := fastjson.ParseBytes(data)
 	if err != nil {
-		return c, errors.New("is not valid JSON: " + err.Error())
+		text := err.Error() // which can quote all of the input
+		if len(text) > 160 {
+			text = strings.ToValidUTF8(text[:160], "") + "..."
+		}
+		return c, errors.New("is not valid JSON: " + text)
 	}
 	if document.Type() != fastjson.TypeObject {
 		return c, errors.New("must be a JSON object, got " + kind(document))

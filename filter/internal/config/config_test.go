@@ -130,6 +130,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Add([]byte(`{"inject": "both", "fetch": "per-worker"}`))
+	f.Add([]byte("t" + strings.Repeat("\xd5\x00\n", 1000)))
 	f.Add([]byte(`{"tick": "` + "\xff" + `"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse(data)

@@ -63,27 +63,32 @@ func decodeToken(b []byte) (t token.Token) {
 type lease struct {
 	holder   uint64 // 0: nobody
 	untilMS  int64  // the holder's, unless it renews
-	dueMS    int64
-	failures uint32  // in a row
-	last     Outcome // of the last fetch that ended
+	endedMS  int64  // the last fetch
+	pauseMS  int64  // from then on
+	failures uint32 // in a row
+	last     Outcome
 }
 
+const leaseBytes = 4*8 + 4 // and the outcome
+
 func encodeLease(l lease) []byte {
-	b := make([]byte, 0, 28+len(l.last))
+	b := make([]byte, 0, leaseBytes+len(l.last))
 	b = binary.LittleEndian.AppendUint64(b, l.holder)
 	b = binary.LittleEndian.AppendUint64(b, uint64(l.untilMS))
-	b = binary.LittleEndian.AppendUint64(b, uint64(l.dueMS))
+	b = binary.LittleEndian.AppendUint64(b, uint64(l.endedMS))
+	b = binary.LittleEndian.AppendUint64(b, uint64(l.pauseMS))
 	b = binary.LittleEndian.AppendUint32(b, l.failures)
 	return append(b, l.last...)
 }
 
 func decodeLease(b []byte) (l lease) {
-	if len(b) >= 28 {
+	if len(b) >= leaseBytes {
 		l.holder = binary.LittleEndian.Uint64(b)
 		l.untilMS = int64(binary.LittleEndian.Uint64(b[8:]))
-		l.dueMS = int64(binary.LittleEndian.Uint64(b[16:]))
-		l.failures = binary.LittleEndian.Uint32(b[24:])
-		l.last = Outcome(b[28:])
+		l.endedMS = int64(binary.LittleEndian.Uint64(b[16:]))
+		l.pauseMS = int64(binary.LittleEndian.Uint64(b[24:]))
+		l.failures = binary.LittleEndian.Uint32(b[32:])
+		l.last = Outcome(b[leaseBytes:])
 	}
 	return l
 }

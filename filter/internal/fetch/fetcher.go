@@ -15,6 +15,8 @@ const (
 	firstRetryMS = 100
 	// idleMS is the longest sleep: whoever holds the lease may end it, and the clock may be set, without telling.
 	idleMS = 1000
+	// slackMS is how far behind the others a VM can be that read the clock, was held up, and then read the lease.
+	slackMS = 1000
 )
 
 // Fetcher is one VM's part in keeping the token fresh.
@@ -78,7 +80,7 @@ func (f *Fetcher) Done(t token.Token, outcome Outcome, nowMS int64) (pause time.
 	}
 	// A holder that was too slow for its lease leaves the new one's alone.
 	if l.holder == f.ID {
-		f.Lease.Swap(encodeLease(lease{dueMS: nowMS + pauseMS, failures: l.failures, last: outcome}), version)
+		f.Lease.Swap(encodeLease(lease{endedMS: nowMS, pauseMS: pauseMS, failures: l.failures, last: outcome}), version)
 	}
 	return time.Duration(pauseMS) * time.Millisecond, news
 }
@@ -113,15 +115,16 @@ func (f *Fetcher) Last() Outcome {
 	return decodeLease(data).last
 }
 
-// waitMS is the time until somebody may take the lease. Times further ahead than anybody can have set are the mark of a
-// clock that was set back, or of a longer tick before a new configuration: they count for nothing.
+// waitMS is the time until somebody may take the lease. A time too far ahead is the mark of a clock that was set back, and
+// counts for nothing.
 func (f *Fetcher) waitMS(l lease, nowMS int64) int64 {
 	wait := int64(0)
-	if due := l.dueMS - nowMS; due <= f.TickMS {
-		wait = due
+	if l.endedMS <= nowMS+slackMS {
+		// A plugin with a longer tick may have had the last turn.
+		wait = l.endedMS + min(l.pauseMS, f.TickMS) - nowMS
 	}
-	if held := l.untilMS - nowMS; l.holder != 0 && held <= leaseMS {
-		wait = max(wait, held)
+	if l.holder != 0 && l.untilMS <= nowMS+leaseMS+slackMS {
+		wait = max(wait, l.untilMS-nowMS)
 	}
 	return wait
 }

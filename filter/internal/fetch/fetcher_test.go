@@ -21,6 +21,7 @@ type vm struct {
 	wakesMS   int64
 	answersMS int64 // 0: no call in flight
 	stalledMS int64 // does nothing until then
+	lateMS    int64 // by how much its reading of the clock is old when it looks at the cells
 }
 
 const startMS = 1_800_000_000_000
@@ -49,23 +50,24 @@ func (w *world) run(ms int64) {
 			if w.nowMS < v.stalledMS {
 				continue
 			}
+			now := w.nowMS - v.lateMS
 			if v.answersMS != 0 && w.nowMS >= v.answersMS {
 				v.answersMS = 0
 				t := token.Token{}
 				if w.answer == Success {
 					t = token.Token{Value: "t", FetchedMS: w.nowMS}
 				}
-				v.Done(t, w.answer, w.nowMS)
-				v.wakesMS = w.nowMS + v.WakeMS(w.nowMS)
+				v.Done(t, w.answer, now)
+				v.wakesMS = w.nowMS + v.WakeMS(now)
 			}
 			if w.nowMS < v.wakesMS {
 				continue
 			}
-			if v.Tick(w.nowMS) {
+			if v.Tick(now) {
 				w.calls = append(w.calls, w.nowMS-startMS)
 				v.answersMS = w.nowMS + w.latency
 			}
-			v.wakesMS = w.nowMS + v.WakeMS(w.nowMS)
+			v.wakesMS = w.nowMS + v.WakeMS(now)
 		}
 	}
 }
@@ -82,6 +84,26 @@ func TestOneCallAnIntervalHoweverManyVMs(t *testing.T) {
 				t.Errorf("a VM of %d has no token", n)
 			}
 		}
+	}
+}
+
+func TestAnOldReadingOfTheClockIsNotAClockThatWasSetBack(t *testing.T) {
+	w := newWorld(5, 1000)
+	for i, v := range w.vms {
+		v.lateMS = int64(i * 7)
+	}
+	w.run(10_000)
+	if n := len(w.calls); n < 9 || n > 10 {
+		t.Errorf("%d calls at %v", n, w.calls)
+	}
+}
+
+func TestTheShorterOfTwoTicksHolds(t *testing.T) {
+	w := newWorld(2, 15_000) // as of an old version that is kept at hand beside the new one
+	w.add([2]Cell{w.vms[0].Token, w.vms[0].Lease}, 1000)
+	w.run(10_000)
+	if len(w.calls) != 10 {
+		t.Errorf("calls at %v", w.calls)
 	}
 }
 
@@ -170,11 +192,11 @@ func TestANewVersionTakesTheTokenOver(t *testing.T) {
 	}
 }
 
-func TestAShorterTickHoldsAtOnce(t *testing.T) {
+func TestAShorterTickNeedNotWaitForTheLongerOnesTurn(t *testing.T) {
 	w := newWorld(1, 3_600_000)
 	w.run(100)
 	w.add([2]Cell{w.vms[0].Token, w.vms[0].Lease}, 1000)
-	w.run(50)
+	w.run(1000)
 	if len(w.calls) != 2 {
 		t.Errorf("calls at %v", w.calls)
 	}
@@ -253,7 +275,7 @@ func TestRetryPause(t *testing.T) {
 }
 
 func TestRecordsSurviveTheirEncoding(t *testing.T) {
-	l := lease{holder: 1 << 63, untilMS: startMS, dueMS: -1, failures: 7, last: Missing}
+	l := lease{holder: 1 << 63, untilMS: startMS, endedMS: -1, pauseMS: 15_000, failures: 7, last: Missing}
 	if got := decodeLease(encodeLease(l)); got != l {
 		t.Errorf("%+v", got)
 	}
@@ -261,7 +283,7 @@ func TestRecordsSurviveTheirEncoding(t *testing.T) {
 	if got := decodeToken(encodeToken(v)); got != v {
 		t.Errorf("%+v", got)
 	}
-	for n := range 28 { // somebody else's bytes under our key
+	for n := range leaseBytes { // somebody else's bytes under our key
 		if decodeLease(make([]byte, n)) != (lease{}) || decodeToken(make([]byte, min(n, 16))) != (token.Token{}) {
 			t.Errorf("%d bytes", n)
 		}
