@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import schemathesis
@@ -16,7 +17,7 @@ import services.jwt_api.settings
 import services.upstream.app
 import services.upstream.settings
 
-# Every path takes every method (`unsupported_method`), any status can be asked for, one limit is a product of two numbers.
+# Every path takes every method (`unsupported_method`), any status can be asked for, one limit is a product of two.
 EXCUSED = {
     "/status/{code}": [not_a_server_error, positive_data_acceptance],
     "/stream/{lines}": [positive_data_acceptance],
@@ -34,7 +35,7 @@ upstream = schemathesis.openapi.from_asgi(
 
 @jwt_api.parametrize()
 @BOUNDED
-def test_the_jwt_api_answers_as_described(case: Case) -> None:
+def test_the_jwt_api_answers_as_described(case: Case[Any]) -> None:
     case.call_and_validate()
 
 
@@ -49,5 +50,5 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @upstream.parametrize()
 @BOUNDED
 @pytest.mark.usefixtures("_no_pauses")
-def test_the_upstream_answers_as_described(case: Case) -> None:
+def test_the_upstream_answers_as_described(case: Case[Any]) -> None:
     case.call_and_validate(excluded_checks=[unsupported_method, *EXCUSED.get(case.path, ())])
