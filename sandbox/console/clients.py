@@ -15,7 +15,7 @@ from sandbox.envoy.admin import AdminClient
 class Lookups(ThreadPoolExecutor):
     """Where asyncio looks names up. A look-up can't be cut short and may take many seconds: nobody waits."""
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         """Forget what is under way, whatever the event loop says at its end."""
         super().shutdown(wait=False, cancel_futures=True)
 

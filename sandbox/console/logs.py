@@ -1,5 +1,6 @@
 """Log lines: one event, one plain line on stdout, `2026-11-22T20:15:01.123Z INFO console message`."""
 
+import asyncio
 import logging
 import time
 
@@ -21,6 +22,11 @@ class LineFormatter(logging.Formatter):
         return f"{stamp}.{int(record.msecs):03d}Z {record.levelname} {NAME} {text.translate(_VISIBLE)}"
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    # At the end uvicorn cancels what still waits, and then shows the trace of each.
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 def start_logging() -> None:
     """Send our log and uvicorn's to descriptor 1, whatever `sys.stdout` is in the process that forked us.
 
@@ -30,6 +36,7 @@ def start_logging() -> None:
         open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     )
     handler.setFormatter(LineFormatter())
+    handler.addFilter(_is_news)
     for name, level in ((NAME, logging.INFO), ("uvicorn.error", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]

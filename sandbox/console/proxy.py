@@ -70,7 +70,8 @@ class AdminPage(Response):
         super().__init__()
         self._client = client
         self._path = path
-        self._query: bytes = request.scope["query_string"]
+        # A fragment is no part of a request, yet some clients send the sign as it is.
+        self._query: bytes = request.scope["query_string"].replace(b"#", b"%23")
         self._head = request.method == "HEAD"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

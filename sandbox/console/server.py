@@ -22,7 +22,7 @@ from sandbox.console.logs import NAME, start_logging
 from sandbox.console.settings import load_settings
 from sandbox.errors import ConfigError
 
-GRACE_S = 0.5
+GRACE_S = 0.3
 
 _log = getLogger(NAME)
 
