@@ -1,5 +1,6 @@
 """One service of the local stack as a process: start it, read its lines, know when to start it again."""
 
+import functools
 import importlib
 import os
 import signal
@@ -19,6 +20,10 @@ CRASH_LOOP_WINDOW_S = 60.0
 MAX_PENDING_BYTES = 1 << 20
 
 
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 class Child:
     """A service. `state` is one of those of `ServiceState`; the supervisor decides, this only does."""
 
@@ -34,7 +39,7 @@ class Child:
         self.restarts = 0
         self.start_again_at_s: float | None = None
         self.ending_since_s: float | None = None
-        self._exits: deque[float] = deque(maxlen=CRASH_LOOP_EXITS + 1)
+        self._exits: deque[float] = deque(maxlen=CRASH_LOOP_EXITS)
         self._pending = b""
 
     def spawn(self, keep: int) -> None:
@@ -56,12 +61,18 @@ class Child:
         self.tail.clear()
 
     def _server(self) -> Callable[[], object]:
-        """Import the server before the fork, so that all servers pay once for what they share."""
+        """Import the server before the fork, so that all servers pay once for what they share.
+
+        One that cannot be imported fails in its own process, as if it had been started as a program.
+        """
         module, function = self.launch.serve.split(":")
-        serve = getattr(importlib.import_module(module), function)
         listener = self.listener
         if listener is None:
             raise ValueError(f"{self.name} has no socket to listen on")
+        try:
+            serve = getattr(importlib.import_module(module), function)
+        except (Exception, SystemExit) as error:
+            return functools.partial(_raise, error)
         return lambda: serve(socket.socket(fileno=listener))
 
     def _become(self, run: Callable[[], object], write_end: int, keep: int) -> None:
@@ -130,7 +141,7 @@ class Child:
         now = time.monotonic()
         self._exits.append(now)
         recent = [at for at in self._exits if now - at < CRASH_LOOP_WINDOW_S]
-        if len(recent) > CRASH_LOOP_EXITS:
+        if len(recent) >= CRASH_LOOP_EXITS:
             self.state = "crash-looping"
             return
         self.state = "restarting"

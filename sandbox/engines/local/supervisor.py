@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+import types
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,20 @@ def supervise(run: Path, *, owner_handle: int, guard_handle: int, alive_handle: 
     """Run the stack of `run`/plan.json to its end; returns the exit code."""
     os.chdir(run)
     plan = load_plan(Path(PLAN))
-    sys.path.append(plan.services_root)
+    _import_services_from(Path(plan.services_root))
     owner = socket.socket(fileno=owner_handle)
     supervisor = Supervisor(plan, Channel(owner), guard_handle, alive_handle)
     supervisor.loop()
     os.chdir("/")
     shutil.rmtree(run, ignore_errors=True)
     return 0
+
+
+def _import_services_from(root: Path) -> None:
+    """Make `services` the project's own, wherever else a package of that name can be found; nothing else comes from there."""
+    package = types.ModuleType("services")
+    package.__path__ = [str(root / "services")]
+    sys.modules["services"] = package
 
 
 class Supervisor:

@@ -1,0 +1,77 @@
+"""Fixtures for tests that run real stacks. Whatever a test does, nothing of it may be left: that is checked after every test."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from stacks import Sandbox, copy_project
+
+# Whoever started pytest may ignore these (nohup, a shell without job control), and an ignored signal is inherited by every
+# program started here; one with a handler is not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+MakeSandbox = Callable[..., Sandbox]
+
+
+def _check(made: list[Sandbox]) -> None:
+    left = []
+    for sandbox in made:
+        try:
+            sandbox.await_clean(timeout_s=5.0)
+        except AssertionError:
+            left += sandbox.leftovers()
+        finally:
+            sandbox.destroy()
+    if left:
+        pytest.fail("left behind:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture
+def make_sandbox(tmp_path: Path) -> Iterator[MakeSandbox]:
+    """Make sandboxes that do not know of each other; after the test nothing may be left of any."""
+    made: list[Sandbox] = []
+
+    def make(*, project: Path | None = None, environment: dict[str, str] | None = None) -> Sandbox:
+        made.append(Sandbox(tmp_path / f"sandbox-{len(made)}", project=project, environment=environment))
+        return made[-1]
+
+    yield make
+    _check(made)
+
+
+@pytest.fixture
+def sandbox(make_sandbox: MakeSandbox) -> Sandbox:
+    """A sandbox of which nothing runs yet, in the project that came with the package."""
+    return make_sandbox()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project, to be broken."""
+    return copy_project(tmp_path / "project")
+
+
+@pytest.fixture
+def own(make_sandbox: MakeSandbox, project: Path) -> Sandbox:
+    """A sandbox of which nothing runs yet, in `project`."""
+    return make_sandbox(project=project)
+
+
+@pytest.fixture
+def running(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """A sandbox whose stack runs; it is ended after the test."""
+    sandbox.up()
+    yield sandbox
+    sandbox.run("down")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A running stack for all tests of a module that change nothing about it."""
+    sandbox = Sandbox(tmp_path_factory.mktemp("shared"))
+    sandbox.up()
+    yield sandbox
+    sandbox.run("down")
+    _check([sandbox])

@@ -1,0 +1,243 @@
+"""One suite for every engine: what `up`, `status`, `curl`, `logs`, `restart` and `down` promise, whatever runs the stack."""
+
+import json
+import os
+import socket
+import time
+
+import pytest
+from stacks import Sandbox, copy_project, free_ports, get, interrupt, read_lines, replace_service, replace_text
+
+SERVICES = ["envoy", "jwt-api", "upstream", "console"]
+
+
+@pytest.fixture(params=["local"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def stack(make_sandbox, engine) -> Sandbox:
+    return make_sandbox(environment={"SANDBOX_ENGINE": engine})
+
+
+@pytest.fixture
+def broken(make_sandbox, engine, project) -> Sandbox:
+    return make_sandbox(project=project, environment={"SANDBOX_ENGINE": engine})
+
+
+def test_up_proves_itself_and_down_leaves_nothing(stack: Sandbox):
+    done = stack.up()
+    assert "x-wasm-filter: hello from wasm" in done.stdout
+    assert "x-auth: Bearer eyJ" in done.stdout
+    assert f"http://127.0.0.1:{stack.ports['ingress']}" in done.stdout
+    assert "signature verified" in done.stderr
+    down = stack.down()
+    assert "down, nothing left" in down.stderr
+    assert stack.leftovers() == []
+
+
+def test_up_as_json_is_one_document_with_the_proof(stack: Sandbox):
+    ready = stack.json("up", *stack.port_flags)
+    assert ready["already"] is False
+    assert dict(ready["headers"])["x-wasm-filter"] == "hello from wasm"
+    assert ready["ingress_url"] == f"http://127.0.0.1:{stack.ports['ingress']}"
+    stack.down()
+
+
+def test_a_second_up_reports_the_running_stack(stack: Sandbox):
+    stack.up()
+    before = stack.pids()
+    again = stack.run("up").expect(0)
+    assert "already running" in again.stdout
+    assert f"http://127.0.0.1:{stack.ports['ingress']}" in again.stdout
+    assert stack.pids() == before
+    stack.down()
+
+
+def test_a_second_up_with_another_port_says_that_the_port_stays(stack: Sandbox):
+    stack.up()
+    [other] = free_ports(1)
+    again = stack.run("up", "--ingress-port", str(other)).expect(0)
+    assert f"the ingress stays on port {stack.ports['ingress']}" in again.stderr
+    stack.down()
+
+
+def test_status_as_text_json_and_variables(stack: Sandbox, engine: str):
+    stack.up()
+    report = stack.json("status")
+    assert report["phase"] == "running"
+    assert report["engine"] == engine
+    assert [item["name"] for item in report["services"]] == SERVICES
+    assert all(item["state"] == "running" and item["ready"] and item["restarts"] == 0 for item in report["services"])
+    assert report["filter_live"] is True
+    assert report["problem"] is None
+    text = stack.run("status").expect(0).stdout
+    assert all(name in text for name in SERVICES)
+    assert "live in Envoy" in text
+    variables = dict(line.split("=", 1) for line in stack.run("status", "-o", "env").expect(0).stdout.splitlines())
+    assert variables == {f"SANDBOX_{name.upper()}_URL": f"http://127.0.0.1:{port}" for name, port in stack.ports.items()}
+    stack.down()
+
+
+def test_status_without_a_stack_is_an_answer_with_exit_code_5(stack: Sandbox):
+    assert "not running" in stack.run("status").expect(5).stdout
+    assert stack.json("status", returncode=5)["phase"] == "stopped"
+    assert not stack.state.exists()
+
+
+def test_curl_shows_what_the_filter_did_and_bypass_what_it_did_not(stack: Sandbox):
+    stack.up()
+    answer = stack.json("curl", "/")
+    assert answer["status"] == 200
+    assert dict(answer["headers"])["x-wasm-filter"] == "hello from wasm"
+    assert answer["token"]["verified"] is True
+    plain = stack.json("curl", "--bypass", "/")
+    assert plain["status"] == 200
+    assert not {"x-wasm-filter", "x-auth"} & set(dict(plain["headers"]))
+    stack.down()
+
+
+@pytest.mark.parametrize("words", [("curl", "/"), ("restart",), ("logs",)])
+def test_what_needs_a_stack_says_so(stack: Sandbox, words: tuple[str, ...]):
+    done = stack.run(*words).expect(5)
+    assert "hint: sandbox up" in done.stderr
+
+
+def test_logs_by_service_number_and_time(stack: Sandbox):
+    stack.up()
+    records = [json.loads(line) for line in stack.run("logs", "-o", "json").expect(0).stdout.splitlines()]
+    assert {record["service"] for record in records} >= {"envoy", "jwt-api", "upstream", "console"}
+    assert [record["time"] for record in records] == sorted(record["time"] for record in records)
+    only = [json.loads(line) for line in stack.run("logs", "jwt-api", "-n", "1", "-o", "json").expect(0).stdout.splitlines()]
+    assert [record["service"] for record in only] == ["jwt-api"]
+    own = stack.run("logs", "--filter-only", "-o", "json").expect(0).stdout.splitlines()
+    assert own
+    assert all(json.loads(line)["filter"] for line in own)
+    assert stack.run("logs", "-n", "0").expect(0).stdout == ""
+    assert stack.run("logs", "--since", "1h").expect(0).stdout
+    assert stack.run("logs", "--since", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60))).expect(0).stdout == ""
+    stack.down()
+    assert stack.run("logs", "-n", "3").expect(0).stdout.count("\n") == 3
+
+
+def test_logs_follow_shows_what_comes_and_ends_with_the_stack(stack: Sandbox):
+    stack.up()
+    viewer = stack.start("logs", "-f", "-n", "0", "envoy")
+    requests = 0
+
+    def request_seen(line: str) -> bool:
+        return "/followed" in line
+
+    while requests < 100:
+        get(f"http://127.0.0.1:{stack.ports['ingress']}/followed")
+        requests += 1
+        try:
+            read_lines(viewer.stdout, request_seen, timeout_s=0.5)
+            break
+        except AssertionError:
+            continue
+    else:
+        raise AssertionError("the viewer showed no request")
+    stack.down()
+    assert stack.finish(viewer).expect(0)
+
+
+def test_restart_of_one_service_leaves_the_others(stack: Sandbox):
+    stack.up()
+    before = stack.pids()
+    stack.run("restart", "jwt-api").expect(0)
+    after = stack.pids()
+    assert after.pop("jwt-api") != before.pop("jwt-api")
+    assert after == before
+    assert stack.json("curl", "/")["token"]["verified"] is True
+    stack.down()
+
+
+def test_restart_of_all_replaces_every_process_and_keeps_the_ports(stack: Sandbox):
+    stack.up()
+    before = stack.pids()
+    done = stack.run("restart").expect(0)
+    assert f"http://127.0.0.1:{stack.ports['ingress']}" in done.stdout
+    after = stack.pids()
+    assert set(after) == set(before)
+    assert not set(after.values()) & set(before.values())
+    stack.down()
+
+
+def test_restart_of_an_unknown_service_suggests_the_right_one(stack: Sandbox):
+    stack.up()
+    done = stack.run("restart", "jwtapi").expect(2)
+    assert "did you mean jwt-api?" in done.stderr
+    stack.down()
+
+
+def test_down_twice(stack: Sandbox):
+    stack.up()
+    stack.down()
+    assert "nothing was running" in stack.run("down").expect(0).stderr
+
+
+def test_down_before_anything_ever_ran_makes_no_files(stack: Sandbox):
+    assert "nothing was running" in stack.run("down").expect(0).stderr
+    assert not stack.state.exists()
+
+
+def test_down_with_volumes_forgets_everything(stack: Sandbox):
+    stack.up()
+    stack.run("down", "--volumes").expect(0)
+    assert not stack.state.exists()
+
+
+def test_keys_and_ports_outlive_a_down(stack: Sandbox):
+    stack.up()
+    key = (stack.state / "keys" / "jwt-api.jwk.json").read_bytes()
+    stack.down()
+    done = stack.run("up").expect(0)
+    assert f"http://127.0.0.1:{stack.ports['ingress']}" in done.stdout
+    assert (stack.state / "keys" / "jwt-api.jwk.json").read_bytes() == key
+    stack.down()
+
+
+def test_two_projects_run_side_by_side(make_sandbox, engine: str, tmp_path):
+    first = make_sandbox(environment={"SANDBOX_ENGINE": engine})
+    second = make_sandbox(project=copy_project(tmp_path / "other"), environment={"SANDBOX_ENGINE": engine})
+    first.up()
+    second.up()
+    assert not set(first.pids().values()) & set(second.pids().values())
+    before = first.pids()
+    second.down()
+    assert first.pids() == before
+    assert first.json("curl", "/")["token"]["verified"] is True
+    first.down()
+
+
+def test_a_busy_port_asked_for_by_name_is_an_error_that_names_the_holder(stack: Sandbox):
+    with socket.create_server(("127.0.0.1", stack.ports["bypass"])):
+        done = stack.run("up", *stack.port_flags).expect(3)
+    assert str(stack.ports["bypass"]) in done.error
+    assert f"(pid {os.getpid()})" in done.error
+    assert stack.leftovers() == []
+
+
+def test_a_broken_envoy_yaml_starts_nothing(broken: Sandbox, project):
+    replace_text(project / "envoy" / "envoy.yaml", "connect_timeout: 2s", "connect_timeout: soon")
+    done = broken.run("up", *broken.port_flags).expect(2)
+    assert "connect_timeout" in done.error
+    assert broken.leftovers() == []
+
+
+def test_a_service_that_dies_while_starting_takes_the_others_along(broken: Sandbox, project):
+    replace_service(project, "upstream", "def serve(sock):\n    raise RuntimeError('no upstream today')\n")
+    done = broken.run("up", *broken.port_flags).expect(5)
+    assert done.error.startswith("error: upstream ended while starting")
+    assert "RuntimeError: no upstream today" in done.stderr
+    broken.await_clean()
+
+
+def test_up_in_the_foreground_shows_the_log_and_ends_with_ctrl_c(stack: Sandbox):
+    process = stack.start("up", "--foreground", *stack.port_flags)
+    read_lines(process.stdout, lambda line: "ready in" in line)
+    interrupt(process)
+    assert stack.finish(process).returncode == 130
+    assert stack.leftovers() == []

@@ -1,0 +1,303 @@
+"""The real command line as processes, each sandbox with a state folder, a temp folder and ports of its own; and what is left of it.
+
+Tests wait for states, never for time: `until` is the only thing that sleeps.
+"""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+T = TypeVar("T")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+MARK = "SANDBOX_RUN"
+SLACK_S = 10.0
+"""Within what a state that should take up to two seconds must have come: the machine may be busy."""
+
+PORT_NAMES = ("ingress", "bypass", "console")
+_OWN_PREFIXES = ("SANDBOX_", "JWT_API_", "UPSTREAM_", "CONSOLE_", "ENVOY_")
+_OWN_NAMES = {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "LINES", "TMPDIR"}
+
+
+def until(state: Callable[[], T], *, timeout_s: float = SLACK_S, what: str = "") -> T:
+    """Ask until the answer is true, and return it; AssertionError with the last answer when it never was."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer = state()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what or 'the state'} did not come in {timeout_s:g} s; last: {answer!r}")
+        time.sleep(0.02)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, from below the range out of which the system hands them out itself."""
+    found: list[int] = []
+    while len(found) < count:
+        number = random.randint(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", number))
+            if number not in found:
+                found.append(number)
+    return found
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    with socket.socket() as client:
+        client.settimeout(2.0)
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def get(
+    url: str, headers: Mapping[str, str] | None = None, *, method: str = "GET", data: bytes | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers (lower-case) and body; no proxy, and an error status is an answer like any other."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url, headers=dict(headers or {}), method=method, data=data)
+    try:
+        with opener.open(request, timeout=10) as answer:
+            return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended; a zombie has not been reaped, and counts as being there."""
+    return not psutil.pid_exists(pid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A command that has ended."""
+
+    args: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error(self) -> str:
+        """The line that says what went wrong."""
+        lines = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
+        assert lines, f"no error line in {self.stderr!r}"
+        return lines[0]
+
+    def expect(self, returncode: int) -> "Done":
+        """Itself, if it ended with that code."""
+        assert self.returncode == returncode, f"{self.args} ended with {self.returncode}:\n{self.stdout}\n{self.stderr}"
+        assert "Traceback" not in self.stderr or returncode == 5, self.stderr
+        return self
+
+
+class Sandbox:
+    """One project on this machine, used as a user does: through the command line."""
+
+    def __init__(self, folder: Path, *, project: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.temp = folder / "tmp"
+        self.home = folder / "home"
+        for path in (self.temp, self.home):
+            path.mkdir(parents=True, exist_ok=True)
+        self.ports = dict(zip(PORT_NAMES, free_ports(3), strict=True))
+        self.environment = {
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIXES) and name not in _OWN_NAMES
+            },
+            "SANDBOX_STATE_DIR": str(self.state),
+            "TMPDIR": str(self.temp),
+            "HOME": str(self.home),
+            **({"SANDBOX_PROJECT": str(project)} if project else {}),
+            **(environment or {}),
+        }
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    # Commands
+
+    @property
+    def port_flags(self) -> tuple[str, ...]:
+        """This sandbox's own ports, asked for by name."""
+        return tuple(word for name, port in self.ports.items() for word in (f"--{name}-port", str(port)))
+
+    def command(self, *args: str) -> list[str]:
+        """The words of a command line."""
+        return [sys.executable, "-m", "sandbox", *args]
+
+    def start(self, *args: str, **options: Any) -> "subprocess.Popen[bytes]":
+        """Start a command, in a process group of its own so that it can be interrupted as by a terminal."""
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        process = subprocess.Popen(self.command(*args), env=self.environment, cwd=self.folder, process_group=0, **options)
+        self._started.append(process)
+        return process
+
+    def finish(self, process: "subprocess.Popen[bytes]", *, timeout_s: float = 60.0, send: bytes | None = None) -> Done:
+        """Wait for a command that was started."""
+        out, err = process.communicate(send, timeout=timeout_s)
+        words = tuple(str(word) for word in process.args[3:])  # type: ignore[index]
+        return Done(args=words, returncode=process.returncode, stdout=(out or b"").decode(), stderr=(err or b"").decode())
+
+    def run(self, *args: str, timeout_s: float = 60.0, send: bytes | None = None) -> Done:
+        """Run a command to its end."""
+        return self.finish(self.start(*args, stdin=subprocess.PIPE), timeout_s=timeout_s, send=send)
+
+    def up(self, *args: str) -> Done:
+        """Start the stack on this sandbox's own ports; it must succeed."""
+        return self.run("up", *self.port_flags, *args).expect(0)
+
+    def down(self) -> Done:
+        """End the stack; it must succeed."""
+        return self.run("down").expect(0)
+
+    def json(self, *args: str, returncode: int = 0) -> Any:
+        """The JSON document that a command prints."""
+        return json.loads(self.run(*args, "-o", "json").expect(returncode).stdout)
+
+    # What there is
+
+    @property
+    def run_folder(self) -> Path:
+        """The running stack's files."""
+        return self.state / "run"
+
+    def status(self) -> dict[str, Any]:
+        """What `status` says, whatever it is."""
+        done = self.run("status", "-o", "json")
+        assert done.returncode in (0, 5), done
+        value: dict[str, Any] = json.loads(done.stdout)
+        return value
+
+    def service(self, name: str) -> dict[str, Any]:
+        """One service of `status`."""
+        return next((item for item in self.status()["services"] if item["name"] == name), {})
+
+    def pids(self) -> dict[str, int]:
+        """Each service's process."""
+        return {item["name"]: item["pid"] for item in self.status()["services"]}
+
+    def url(self, name: str) -> str:
+        """Where a published port is."""
+        url: str = self.status()["urls"][name]
+        return url
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that carries this stack's mark."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get(MARK) == str(self.run_folder):
+                    found.append(process)
+        return found
+
+    def supervision(self) -> tuple[psutil.Process, psutil.Process]:
+        """Guard and supervisor."""
+        ours = [process for process in self.processes() if any("local.guard" in word for word in process.cmdline())]
+        numbers = {process.pid for process in ours}
+        guard = next(process for process in ours if process.ppid() not in numbers)
+        supervisor = next(process for process in ours if process.ppid() == guard.pid)
+        return guard, supervisor
+
+    # What is left
+
+    def leftovers(self) -> list[str]:
+        """Everything that should not be there when no stack runs and no command is under way."""
+        found = [f"command {process.args} still runs" for process in self._started if process.poll() is None]
+        found += [f"process {process.pid} {process.name()}" for process in self.processes()]
+        found += [f"port {port} ({name}) is listened on" for name, port in self.ports.items() if listens(port)]
+        if self.run_folder.exists():
+            found += [f"file {path}" for path in (self.run_folder, *self.run_folder.rglob("*"))]
+        if self.state.exists():
+            found += [f"temporary {path}" for path in self.state.rglob("*") if path.name.startswith((".", "validate-", "tmp"))]
+        found += [f"temporary {path}" for path in self.temp.rglob("*")]
+        started = {process.pid for process in self._started}
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.status() == psutil.STATUS_ZOMBIE and child.pid not in started:
+                    found.append(f"zombie {child.pid}")
+        return found
+
+    def await_clean(self, *, timeout_s: float = SLACK_S) -> None:
+        """Wait until nothing is left."""
+        until(lambda: not self.leftovers() or None, timeout_s=timeout_s, what=f"a clean end ({self.leftovers()})")
+
+    def destroy(self) -> None:
+        """End whatever is left, by process and never by name."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream:
+                    stream.close()
+        deadline = time.monotonic() + SLACK_S
+        while (left := self.processes()) and time.monotonic() < deadline:
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=0.2)
+
+
+def interrupt(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -> None:
+    """What a terminal does with Ctrl-C: the signal goes to the whole foreground group."""
+    os.killpg(process.pid, number)
+
+
+def read_lines(stream: Any, wanted: Callable[[str], bool], *, timeout_s: float = 60.0) -> list[str]:
+    """Read a pipe up to a line that is wanted; returns all that came."""
+    os.set_blocking(stream.fileno(), False)
+    rest, lines, deadline = b"", [], time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        chunk = os.read(stream.fileno(), 1 << 16) if _readable(stream, 0.2) else None
+        if chunk == b"":
+            raise AssertionError(f"the output ended without the line; it was {lines + [rest.decode()]}")
+        rest += chunk or b""
+        *whole, rest = rest.split(b"\n")
+        lines += [line.decode() for line in whole]
+        if any(wanted(line) for line in lines):
+            os.set_blocking(stream.fileno(), True)
+            return lines
+    raise AssertionError(f"the line did not come in {timeout_s:g} s; got {lines}")
+
+
+def _readable(stream: Any, timeout_s: float) -> bool:
+    import select
+
+    return bool(select.select([stream], [], [], timeout_s)[0])
+
+
+def copy_project(folder: Path) -> Path:
+    """A project of one's own to break: everything that a project folder holds."""
+    import shutil
+
+    for name in ("services", "envoy", "filter/prebuilt"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "compose.yaml", folder / "compose.yaml")
+    return folder
+
+
+def replace_text(path: Path, old: str, new: str) -> None:
+    """Edit a file; the text must be there."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{path} has no {old!r}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def replace_service(project: Path, name: str, source: str) -> None:
+    """Put another program in place of a service: `source` defines `serve(sock)`."""
+    package = project / "services" / name
+    (package / "__main__.py").write_text(source, encoding="utf-8")
