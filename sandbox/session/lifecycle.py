@@ -41,8 +41,8 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
             expected = Expected(
                 version=prepared.resource.version, module=prepared.module_kind, injected=prepared.resource.injected
             )
-            for _ in range(START_ATTEMPTS):
-                endpoints, notices = context.engine.reserve(_wanted_ports(context))
+            for attempt in range(START_ATTEMPTS):
+                endpoints, notices = context.engine.reserve(_wanted_ports(context, elsewhere=attempt > 0))
                 yield from (Notice(text=notice) for notice in notices)
                 run = _start(context, prepared, expected, endpoints)
                 try:
@@ -51,6 +51,7 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
                 except PortTakenError:
                     run.abort()
                     run = None
+                    yield Notice(text="another program took one of Envoy's ports meanwhile: taking free ones")
             else:
                 raise StackError("other programs keep taking Envoy's ports", hint="sandbox doctor")  # noqa: TRY301 - ends the start
             write_json(context.state.ports, {name: address.port for name, address in endpoints.host.items()})
@@ -127,15 +128,16 @@ def _already(context: Context, found: StackState, deadline: Deadline) -> Iterato
     yield _ready(context, endpoints, expected, (), deadline, already=True)
 
 
-def _wanted_ports(context: Context) -> list[WantedPort]:
-    """Asked for by name: that one. Else the one that this project had last, else the default."""
+def _wanted_ports(context: Context, *, elsewhere: bool) -> list[WantedPort]:
+    """Asked for by name: that one. Else the one that this project had last, else the default; `elsewhere`: any that is free."""
     remembered = load_json(context.state.ports) or {}
     wanted = []
     for port in PUBLISHED:
         asked = getattr(context.settings, f"{port.name}_port")
         last = remembered.get(port.name)
         preferred = last if isinstance(last, int) and 0 < last < 1 << 16 else port.number
-        wanted.append(WantedPort(name=port.name, number=asked or preferred, exact=asked is not None))
+        number = asked or (0 if elsewhere else preferred)
+        wanted.append(WantedPort(name=port.name, number=number, exact=asked is not None))
     return wanted
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sandbox.engines.base import Engine
 from sandbox.envoy.resource import Injected
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ATTEMPT_TIMEOUT_S = 0.25
 PAUSE_S = 0.01
 UNFILTERED_STATUS = 500
+LOOK_EVERY_S = 0.25
 
 
 class PortTakenError(Exception):
@@ -84,49 +85,66 @@ def await_ready(
     Raises: StackError when a service exits or the time is up, with the last failure; RefusedError when Envoy does not take the
     filter; PortTakenError when Envoy could not bind.
     """
-    import httpx2
-
-    console = endpoints.host[CONSOLE_PORT.name].url
-    jwks: dict[str, Any] | None = None
-    failure = "no answer yet"
+    failure = _Miss(reason="no answer yet")
+    next_look = Deadline(LOOK_EVERY_S)
     with open_client(ATTEMPT_TIMEOUT_S) as client:
         while not deadline.over:
             events = next_events(PAUSE_S)
             yield from events
             _raise_exit(events)
-            try:
-                response = client.get(endpoints.host[INGRESS.name].url + "/")
-                headers = injected_headers(response, expected.injected)
-                token = dict(headers).get(expected.injected.token_header)
-                if response.status_code == UNFILTERED_STATUS and not headers:
-                    _raise_refusal(engine)
-                if dict(headers).get(expected.injected.marker_header) is None or token is None:
-                    failure = f"HTTP {response.status_code}, with {', '.join(dict(headers)) or 'no header'} of the filter's"
-                    continue
-                jwks = jwks or client.get(f"{console}/api/jwks").raise_for_status().json()
-                decoded = decode_token(token, jwks)
-                if decoded is None or not decoded.verified:
-                    failure = f"the token: {decoded.problem if decoded else 'no JWT'}"
-                    continue
-                status = client.get(f"{console}/api/status").raise_for_status().json()
-                if status["filter"]["version"] == expected.version:
-                    yield from next_events(0.0)
-                    yield Seen(headers=headers, token=decoded)
-                    return
-                failure = f"Envoy serves the filter {status['filter']['version']}, not {expected.version}"
-            except httpx2.HTTPError as error:
-                failure = f"{type(error).__name__}: {error}"
+            outcome = _attempt(client, endpoints, expected)
+            if isinstance(outcome, Seen):
+                yield from next_events(0.0)
+                yield outcome
+                return
+            failure = outcome
+            if next_look.over:
+                _look_into_log(engine, failure)
+                next_look = Deadline(LOOK_EVERY_S)
     raise StackError(
-        f"the stack did not get ready in {deadline.timeout_s:g} s; last: {failure}",
+        f"the stack did not get ready in {deadline.timeout_s:g} s; last: {failure.reason}",
         hint="sandbox up --keep, then sandbox logs",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Miss:
+    """Why an attempt was no proof. `unfiltered`: Envoy answered in place of a filter that it did not take."""
+
+    reason: str
+    unfiltered: bool = False
+
+
+def _attempt(client: "httpx2.Client", endpoints: Endpoints, expected: Expected) -> Seen | _Miss:
+    import httpx2
+
+    console = endpoints.host[CONSOLE_PORT.name].url
+    try:
+        response = client.get(endpoints.host[INGRESS.name].url + "/")
+        headers = injected_headers(response, expected.injected)
+        token = dict(headers).get(expected.injected.token_header)
+        if dict(headers).get(expected.injected.marker_header) is None or token is None:
+            seen = ", ".join(dict(headers)) or "none"
+            return _Miss(
+                reason=f"HTTP {response.status_code}; headers of the filter: {seen}",
+                unfiltered=response.status_code == UNFILTERED_STATUS and not headers,
+            )
+        decoded = decode_token(token, client.get(f"{console}/api/jwks").raise_for_status().json())
+        if decoded is None or not decoded.verified:
+            return _Miss(reason=f"the token: {decoded.problem if decoded else 'no JWT'}")
+        live = client.get(f"{console}/api/status").raise_for_status().json()["filter"]["version"]
+        if live != expected.version:
+            return _Miss(reason=f"Envoy serves the filter {live}, not {expected.version}")
+        return Seen(headers=headers, token=decoded)
+    except httpx2.HTTPError as error:
+        return _Miss(reason=f"{type(error).__name__}: {error}")
 
 
 def _raise_exit(events: Sequence[EngineEvent]) -> None:
     for event in events:
         if not isinstance(event, ServiceExited):
             continue
-        if event.service == ENVOY.name and any("Address already in use" in line for line in event.tail):
+        if event.service == ENVOY.name and any(map(_port_taken, event.tail)):
             raise PortTakenError
         how = f"signal {-event.returncode}" if event.returncode < 0 else f"code {event.returncode}"
         raise StackError(
@@ -136,9 +154,19 @@ def _raise_exit(events: Sequence[EngineEvent]) -> None:
         )
 
 
-def _raise_refusal(engine: Engine) -> None:
-    """With a refused filter every request is 500 while Envoy counts as live; the reason is in its log."""
-    records = engine.logs(services=(ENVOY.name,), since_s=None, tail=None, follow=False)
-    reason = refusal(record.line for record in records)
+def _port_taken(line: str) -> bool:
+    return "Address already in use" in line or "cannot listen()" in line
+
+
+def _look_into_log(engine: Engine, failure: _Miss) -> None:
+    """Find out what Envoy says only there.
+
+    It binds early, listens late and lives on when it cannot: then whoever answers on that port is not ours. And with a
+    refused filter every request is 500 while it counts as live.
+    """
+    lines = [record.line for record in engine.logs(services=(ENVOY.name,), since_s=None, tail=None, follow=False)]
+    if any(map(_port_taken, lines)):
+        raise PortTakenError
+    reason = refusal(lines) if failure.unfiltered else None
     if reason:
         raise RefusedError(f"Envoy refused the filter: {reason}", hint="envoy/xds/filter.yaml holds its configuration")

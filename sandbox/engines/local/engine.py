@@ -126,10 +126,14 @@ class LocalEngine:
                 pass_fds=(theirs.fileno(), *plan.sockets.values()),
                 env={**os.environ, MARK: str(run)},
             )
+        self.release()
+        return _LocalRun(self, Channel(mine), guard)
+
+    def release(self) -> None:
+        """Let go of the reserved ports; the supervisor has its own descriptors of them."""
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
-        return _LocalRun(self, Channel(mine), guard)
 
     def stop(self, *, deadline: Deadline) -> Iterator[EngineEvent]:
         """See `Engine.stop`."""
