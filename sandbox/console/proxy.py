@@ -18,7 +18,7 @@ OFFERED = MappingProxyType(
     {
         "/certs": "Certificates on this machine that Envoy uses",
         "/clusters": "Upstream clusters and their hosts",
-        "/config_dump": "The configuration that Envoy runs",
+        "/config_dump": "The configuration that Envoy runs; the filter's own is shown as it was written",
         "/contention": "Contention of mutexes, if traced",
         "/help": "What Envoy's admin interface knows; here only what this list names",
         "/hot_restart_version": "Compatibility version of hot restarts",
@@ -34,7 +34,11 @@ OFFERED = MappingProxyType(
         "/stats/recentlookups": "Names of statistics that were looked up",
     }
 )
-"""Path to what is found there. A request goes out with the path written here, never with one that came in."""
+"""Path to what is found there. A request goes out with the path written here, never with one that came in.
+
+Envoy blanks what its own configuration calls a secret. It can't know what a filter's configuration or environment means:
+a secret written there can be read at `/config_dump`, here as at every Envoy.
+"""
 
 _CHANGES = "changes Envoy; not offered here"
 _PROFILES = "profiles Envoy, which costs it time and memory; not offered here"

@@ -1,6 +1,8 @@
 """The console over ASGI before a stand-in for Envoy's admin socket: what an Envoy does that is hard to get from a real one."""
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from sandbox.console import proxy, status
 from sandbox.console.app import create_app
 from sandbox.console.proxy import OFFERED, WITHHELD
 from sandbox.console.settings import Settings
+from sandbox.workspace import HOME
 
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nset-cookie: a=b\r\nconnection: close\r\n\r\nhello\n"
 
@@ -76,6 +79,12 @@ def test_the_index_lists_what_there_is(client: TestClient) -> None:
     index = client.get("/").json()
     assert index["envoy"] == dict(OFFERED)
     assert set(index["console"]) | set(index["envoy"]) == set(client.get("/openapi.json").json()["paths"]) | {"/openapi.json"}
+
+
+def test_importing_the_console_starts_nothing() -> None:
+    code = "import sys, threading, sandbox.console.__main__; print('httpx2' in sys.modules, threading.active_count())"
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
+    assert done.stdout == "False 1\n"
 
 
 def test_no_page_is_both_offered_and_withheld() -> None:
