@@ -1,0 +1,1 @@
+"""The compilers of a filter: found, never installed. Knows nothing of engines and of Envoy."""
