@@ -62,6 +62,7 @@ class Ready:
     module: str
     module_sha256: str
     headers: Headers
+    token: Token
     already: bool
     elapsed_s: float
 

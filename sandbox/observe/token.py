@@ -5,17 +5,19 @@ import binascii
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A decoded JWT. `verified` is None when there was no key set to check it with; `problem` says what is wrong.
+    """A decoded JWT; `value` is how it arrived.
 
-    `expires_in_s` is negative for an expired token and None for one without `exp`.
+    `verified` is None when there was no key set to check it with; `problem` says what is wrong. `expires_in_s` is negative
+    for an expired token and None for one without `exp`.
     """
 
+    value: str = field(repr=False)
     algorithm: str
     key_id: str
     subject: str
@@ -36,6 +38,7 @@ def decode_token(value: str, jwks: Mapping[str, Any] | None) -> Token | None:
     expires = claims.get("exp")
     verified, problem = (None, "no key set to check it with") if jwks is None else _verify(compact, jwks)
     return Token(
+        value=value,
         algorithm=str(header.get("alg", "")),
         key_id=str(header.get("kid", "")),
         subject=str(claims.get("sub", "")),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from sandbox.engines.base import Run, StackState, WantedPort
 from sandbox.envoy.binary import envoy_version
-from sandbox.errors import StackError
-from sandbox.events import EngineEvent, Event, Headers, LogRecord, Notice, Ready, ServiceStarted, Step, Stopped
+from sandbox.errors import RefusedError, StackError
+from sandbox.events import EngineEvent, Event, LogRecord, Notice, Ready, ServiceStarted, Step, Stopped
 from sandbox.files import load_json, write_json
 from sandbox.session.context import Context, running_stack, stack_lock
 from sandbox.session.launch import Prepared, check_bootstrap, launches, prepare, render_files
@@ -57,11 +57,13 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
             write_json(context.state.ports, {name: address.port for name, address in endpoints.host.items()})
             run.adopt(release=not foreground)
             run = run if foreground else None
-        yield _ready(context, endpoints, expected, seen.headers, deadline, already=False)
+        yield _ready(context, endpoints, expected, seen, deadline, already=False)
         if foreground:
             yield from context.engine.logs(services=(), since_s=None, tail=0, follow=True)
+            if context.engine.find().phase == "crashed":
+                raise StackError("the stack has crashed", hint="sandbox up")  # noqa: TRY301 - ends what is left of it
     except BaseException as error:
-        if run and keep and isinstance(error, StackError):
+        if run and keep and isinstance(error, StackError | RefusedError):
             run.adopt(release=True)
         elif run:
             run.abort()
@@ -99,9 +101,7 @@ def _prove(
     raise AssertionError("await_ready ends with proof or raises")
 
 
-def _ready(
-    context: Context, endpoints: Endpoints, expected: Expected, headers: Headers, deadline: Deadline, *, already: bool
-) -> Ready:
+def _ready(context: Context, endpoints: Endpoints, expected: Expected, seen: Seen, deadline: Deadline, *, already: bool) -> Ready:
     return Ready(
         engine=context.engine.name,
         ingress_url=endpoints.host[INGRESS.name].url,
@@ -110,7 +110,8 @@ def _ready(
         envoy_version=envoy_version(),
         module=expected.module,
         module_sha256=expected.sha256,
-        headers=headers,
+        headers=seen.headers,
+        token=seen.token,
         already=already,
         elapsed_s=deadline.elapsed_s,
     )
@@ -125,7 +126,12 @@ def _already(context: Context, found: StackState, deadline: Deadline) -> Iterato
             yield Notice(text=f"the {port.name} stays on port {real}; to change it: sandbox down, then sandbox up")
     if expected.module != context.settings.module and context.settings.origins["module"] != "default":
         yield Notice(text=f"the filter stays {expected.module}'s build; to change it: sandbox down, then sandbox up")
-    yield _ready(context, endpoints, expected, (), deadline, already=True)
+    for service in found.services:
+        if service.state in ("exited", "crash-looping"):
+            raise StackError(f"a stack runs, but {service.name} is {service.state}", hint=f"sandbox restart {service.name}")
+    for item in await_ready(_nothing_new, context.engine, endpoints, expected, deadline):
+        if isinstance(item, Seen):
+            yield _ready(context, endpoints, expected, item, deadline, already=True)
 
 
 def _wanted_ports(context: Context, *, elsewhere: bool) -> list[WantedPort]:
@@ -171,7 +177,7 @@ def restart(context: Context, services: tuple[str, ...]) -> Iterator[Event]:
                 yield Step(name=event.service, detail=f"started, pid {event.pid}", elapsed_s=deadline.elapsed_s)
         expected = parse_expected(found.labels or {})
         seen = yield from _prove(context, _nothing_new, endpoints, expected, deadline)
-        yield _ready(context, endpoints, expected, seen.headers, deadline, already=False)
+        yield _ready(context, endpoints, expected, seen, deadline, already=False)
 
 
 def _nothing_new(timeout_s: float) -> Sequence[EngineEvent]:

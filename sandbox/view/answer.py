@@ -20,9 +20,10 @@ def render_answer(answer: Answer, *, verbose: bool) -> RenderableType:
         parts += [Text(f"> {answer.method} {answer.url}", "dim"), *_plain(answer.request_headers, "> "), Text()]
     style = "green" if answer.status < 400 else "red"
     parts.append(Text(f"{answer.http_version} {answer.status} {answer.reason}  ({answer.elapsed_s * 1000:.1f} ms)", style))
-    parts += [_header(name, value, mark=name in answer.injected) for name, value in answer.headers]
-    if answer.token:
-        parts.append(Text.assemble(("  └ ", "dim"), render_token(answer.token)))
+    for name, value in answer.headers:
+        parts.append(_header(name, value, mark=name in answer.injected))
+        if answer.token and value == answer.token.value:
+            parts.append(Text.assemble(("  └ ", "dim"), render_token(answer.token)))
     if answer.no_token_because:
         parts.append(Text(f"! {printable(answer.no_token_because)}", "yellow"))
     return Group(*parts, Text(), _body(answer)) if answer.body else Group(*parts)

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.events import Notice, Ready, ServiceExited, ServiceStopped, Step, Stopped
-from sandbox.view.headers import shorten
+from sandbox.view.headers import render_token, shorten
 from sandbox.view.terminal import printable
 
 
@@ -49,5 +49,7 @@ def render_ready(ready: Ready) -> RenderableType:
     table.add_row("", "sandbox down")
     title = "already running" if ready.already else f"ready in {ready.elapsed_s:.2f} s"
     box = Panel(table, title=title, title_align="left", border_style="green", expand=False)
-    seen = [Text.assemble((name, "bold green"), f": {printable(shorten(value))}") for name, value in ready.headers]
-    return Group(*seen, box)
+    seen = Text("Seen: ", "bold")
+    for name, value in ready.headers:
+        seen.append(name, "bold green").append(f": {printable(shorten(value))}   ")
+    return Group(box, seen.append_text(render_token(ready.token)))

@@ -1,0 +1,62 @@
+"""Write the parts of the documents that are made from the code; `--check` only says whether they are as the code has them.
+
+docs/architecture.md: the table of modules. docs/cli.md: the help of every command.
+"""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- modules -->", "<!-- /modules -->"
+
+
+def main() -> int:
+    """Write or check; 1 when a check fails."""
+    check = sys.argv[1:] == ["--check"]
+    stale = []
+    for path, text in ((ROOT / "docs/architecture.md", architecture()), (ROOT / "docs/cli.md", cli())):
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(path)
+        if not check:
+            path.write_text(text, encoding="utf-8")
+    if check and stale:
+        sys.stderr.write(f"not as the code has it: {', '.join(path.name for path in stale)}; run: make docs\n")
+        return 1
+    return 0
+
+
+def architecture() -> str:
+    """The document with its table made anew."""
+    before, _, rest = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    rows = ["| Module | What it is | Lines |", "|---|---|---:|"]
+    for folder in ("sandbox", "services"):
+        for path in sorted((ROOT / folder).rglob("*.py"), key=lambda path: (str(path.parent), path.name)):
+            text = path.read_text(encoding="utf-8")
+            sentence = (ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+            rows.append(f"| `{path.relative_to(ROOT)}` | {sentence} | {len(text.splitlines())} |")
+    return f"{before}{BEGIN}\n" + "\n".join(rows) + f"\n{END}{after}"
+
+
+def cli() -> str:
+    """Every command's `--help`, as it prints it at 100 columns."""
+    environment = {**os.environ, "COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
+
+    def help_of(*words: str) -> str:
+        command = (sys.executable, "-m", "sandbox", *words, "--help")
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.rstrip()
+
+    overview = help_of()
+    listed = overview.partition("Commands:\n")[2].split("\n\n")[0].splitlines()
+    verbs = [line.split()[0] for line in listed if line.startswith("  ") and not line.startswith("   ")]
+    sections = [f"## sandbox {verb}\n\n```text\n{help_of(verb)}\n```\n" for verb in verbs]
+    head = "# Commands\n\nMade by `make docs` from the help texts.\n"
+    return "\n".join([head, f"```text\n{overview}\n```\n", *sections])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
