@@ -11,7 +11,6 @@ that lock knows that none is left.
 import contextlib
 import ctypes
 import fcntl
-import json
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 
 ALIVE = "alive"
 CRASHED = "crashed.json"
+PATIENCE_S = 0.5
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -48,15 +48,47 @@ def main() -> None:
         signal.signal(number, lambda received, _: os.kill(supervisor, received))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    ended = os.waitid(os.P_PID, supervisor, os.WEXITED | os.WNOWAIT)
-    if ended is None or ended.si_status != 0 or ended.si_code != os.CLD_EXITED:
-        with contextlib.suppress(OSError):
-            (run / CRASHED).write_text(json.dumps({"at": time.time()}))
+    if not _await_end(supervisor):
+        from sandbox.errors import PreconditionError
+        from sandbox.files import write_json
+
+        with contextlib.suppress(PreconditionError):
+            write_json(run / CRASHED, {"at": time.time()})
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(supervisor, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.wait()
+    _end_the_rest(run)
+
+
+def _await_end(supervisor: int) -> bool:
+    """Reap what services orphan, until the supervisor has ended; returns whether it ended well. It stays a zombie."""
+    while True:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        if ended is None:
+            return False
+        if ended.si_pid == supervisor:
+            return ended.si_status == 0 and ended.si_code == os.CLD_EXITED
+        os.waitpid(ended.si_pid, 0)
+
+
+def _end_the_rest(run: Path) -> None:
+    """Reap everybody; who left the group to live on is found by the mark and killed too."""
+    patient_until_s = time.monotonic() + PATIENCE_S
+    while _reap():
+        if time.monotonic() > patient_until_s:
+            from sandbox.engines.local.orphans import kill_orphans
+
+            kill_orphans(run)
+        time.sleep(0.01)
+
+
+def _reap() -> bool:
+    """Reap who has ended; returns whether there is anybody else."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
