@@ -23,7 +23,7 @@ POLL_S = 0.05
 class JournalWriter:
     """Appends lines; at `MAX_FILE_BYTES` the file becomes the previous one, and the one before that is dropped.
 
-    A full disk costs lines, not the stack: they are counted in `dropped`.
+    A full disk costs lines, not the stack: they are counted in `dropped`, and the log says how many once it can.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,6 +33,8 @@ class JournalWriter:
             path.unlink(missing_ok=True)
         self._open()
         self.dropped = 0
+        self._lost = 0
+        self._torn = False
 
     def _open(self) -> None:
         self._file = open(self._path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - a mode, and kept open
@@ -42,16 +44,34 @@ class JournalWriter:
         """Append one line, cut at `MAX_LINE_BYTES`; bytes that are not UTF-8 become U+FFFD."""
         if len(line) > MAX_LINE_BYTES:
             line = line[:MAX_LINE_BYTES] + f" … {len(line) - MAX_LINE_BYTES} bytes cut".encode()
-        record = json.dumps([round(time.time(), 6), service, line.decode(errors="replace")]).encode() + b"\n"
+        record = _render(service, line.decode(errors="replace"))
+        if self._lost:
+            record = _render(service, f"[sandbox] {self._lost} lines before this one were lost: the disk was full") + record
+        if self._append(record):
+            self._lost = 0
+        else:
+            self._lost += 1
+            self.dropped += 1
+
+    def _append(self, record: bytes) -> bool:
+        if self._torn:
+            record = b"\n" + record
         try:
             if self._size + len(record) > MAX_FILE_BYTES:
+                with contextlib.suppress(FileNotFoundError):
+                    self._path.replace(self._previous)
                 self._file.close()
-                self._path.replace(self._previous)
                 self._open()
-            self._file.write(record)
-            self._size += len(record)
-        except OSError:
-            self.dropped += 1
+            written = self._file.write(record)
+        except (OSError, ValueError):  # ValueError: a new file could not be opened
+            return False
+        self._size += written
+        self._torn = written < len(record)
+        return not self._torn
+
+
+def _render(service: str, text: str) -> bytes:
+    return json.dumps([round(time.time(), 6), service, text]).encode() + b"\n"
 
 
 def _private(path: str, flags: int) -> int:

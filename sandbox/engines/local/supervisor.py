@@ -21,7 +21,8 @@ from sandbox.engines.local.child import Child
 from sandbox.engines.local.control import SOCKET, Channel, Message
 from sandbox.engines.local.journal import JournalWriter
 from sandbox.engines.local.plan import FORMAT, Plan, load_plan
-from sandbox.files import write_atomic, write_json
+from sandbox.errors import PreconditionError
+from sandbox.files import make_private_folder, write_atomic, write_json
 
 INSTANCE = "instance.json"
 PLAN = "plan.json"
@@ -178,12 +179,12 @@ class Supervisor:
                 self._spawn(child)
 
     def _keep_crash_log(self, child: Child, tail: list[str]) -> None:
-        folder = Path(self._plan.crashes)
-        folder.mkdir(mode=0o700, exist_ok=True)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        write_atomic(folder / f"{child.name}-{stamp}.log", "\n".join(tail).encode() + b"\n")
-        for old in sorted(folder.glob(f"{child.name}-*.log"))[:-MAX_CRASH_LOGS]:
-            old.unlink()
+        with contextlib.suppress(PreconditionError):
+            folder = make_private_folder(Path(self._plan.crashes))
+            write_atomic(folder / f"{child.name}-{stamp}.log", "\n".join(tail).encode() + b"\n")
+            for old in sorted(folder.glob(f"{child.name}-*.log"))[:-MAX_CRASH_LOGS]:
+                old.unlink(missing_ok=True)
 
     # Ending
 
@@ -271,5 +272,9 @@ class Supervisor:
         }
 
     def _write_instance(self) -> None:
-        """Leave a note for whoever finds this stack dead. Nothing in it is acted upon without asking the system."""
-        write_json(Path(INSTANCE), {"format": FORMAT, "instance": self._plan.instance, **self._state()})
+        """Leave a note for whoever finds this stack dead. Nothing in it is acted upon without asking the system.
+
+        A full disk costs the note, not the stack.
+        """
+        with contextlib.suppress(PreconditionError):
+            write_json(Path(INSTANCE), {"format": FORMAT, "instance": self._plan.instance, **self._state()})
