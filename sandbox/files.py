@@ -1,5 +1,6 @@
 """Files written whole or not at all, and private to their owner."""
 
+import contextlib
 import json
 import os
 import tempfile
@@ -61,11 +62,12 @@ def load_json(path: Path) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict):
         return value
-    path.rename(path.with_name(f"{path.name}.corrupt-{int(time.time())}"))
+    with contextlib.suppress(OSError):
+        path.rename(path.with_name(f"{path.name}.corrupt-{int(time.time())}"))
     return None
 
 

@@ -69,7 +69,7 @@ def connect(folder: Path, *, timeout_s: float = 5.0) -> Channel | None:
 @contextlib.contextmanager
 def working_folder(folder: Path) -> Iterator[None]:
     """Be in `folder` for a moment: the name of a Unix socket is limited to some 100 bytes, the path to it is not."""
-    before = os.open(".", os.O_RDONLY)
+    before = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))  # who may be in a folder need not be able to read it
     try:
         os.chdir(folder)
         yield

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from sandbox.engines.base import Run, ServiceState, StackState, WantedPort
 from sandbox.engines.local import ports
-from sandbox.engines.local.child import TAIL_LINES
 from sandbox.engines.local.control import Channel, Message, connect
 from sandbox.engines.local.guard import ALIVE, CRASHED
 from sandbox.engines.local.journal import read_journal
@@ -49,7 +48,8 @@ class LocalEngine:
         """See `Engine.find`."""
         run = self._state.run
         note = load_json(run / INSTANCE)
-        if note and int(note.get("format", 0)) > FORMAT:
+        written_by = note.get("format") if note else None
+        if isinstance(written_by, int) and written_by > FORMAT:
             raise PreconditionError("a newer sandbox started this stack", hint="pip install --upgrade envoy-wasm-sandbox")
         channel = connect(run)
         if channel:
@@ -58,11 +58,12 @@ class LocalEngine:
                 for message in _messages(channel, Deadline(5.0)):
                     if message["event"] == "state":
                         return _parse_state(message)
-        if not run.exists():
+        try:
+            last_sign = run.stat().st_mtime
+        except FileNotFoundError:
             return StackState(phase="stopped")
-        crashed = load_json(run / CRASHED) or {}
-        crashed_at = float(crashed.get("at", run.stat().st_mtime))
-        return StackState(phase="crashed", crashed_at=crashed_at)
+        noted = (load_json(run / CRASHED) or {}).get("at")
+        return StackState(phase="crashed", crashed_at=noted if isinstance(noted, float) else last_sign)
 
     def reserve(self, wanted: Sequence[WantedPort]) -> tuple[Endpoints, Sequence[str]]:
         """See `Engine.reserve`. Python services get their sockets, so nobody can take those ports; Envoy binds its own."""
@@ -96,14 +97,6 @@ class LocalEngine:
         """See `Engine.start`."""
         if self._endpoints is None:
             raise ValueError("reserve ports first")
-        run = self._state.run
-        shutil.rmtree(run, ignore_errors=True)
-        make_private_folder(self._state.root)
-        for folder in (run, self._state.logs):
-            make_private_folder(folder)
-        for name, content in files.items():
-            (run / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomic(run / name, content)
         plan = Plan(
             instance=secrets.token_hex(8),
             services_root=str(self._services_root),
@@ -114,20 +107,47 @@ class LocalEngine:
             sockets={name: listener.fileno() for name, listener in self._listeners.items()},
             labels=dict(labels),
         )
-        write_plan(run / PLAN, plan)
         mine, theirs = socket.socketpair()
-        with theirs, (self._state.logs / SUPERVISOR_LOG).open("wb") as log:
-            guard = subprocess.Popen(
-                [sys.executable, "-P", "-m", "sandbox.engines.local.guard", str(run), str(theirs.fileno())],
+        try:
+            self._lay_out(files, plan)
+            guard = self._start_guard(theirs.fileno(), plan)
+        except BaseException as error:
+            mine.close()  # a guard that did start ends with it
+            self.clean_up(Deadline(ABORT_TIMEOUT_S))
+            if isinstance(error, OSError):
+                raise PreconditionError(
+                    f"cannot start in {self._state.run}: {error.strerror}", hint=f"df -h {self._state.root}"
+                ) from error
+            raise
+        finally:
+            theirs.close()
+            self.release()
+        return _LocalRun(self, Channel(mine), guard)
+
+    def _lay_out(self, files: Mapping[str, bytes], plan: Plan) -> None:
+        run = self._state.run
+        shutil.rmtree(run, ignore_errors=True)
+        make_private_folder(self._state.root)
+        for folder in (run, self._state.logs):
+            make_private_folder(folder)
+        for name, content in files.items():
+            (run / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomic(run / name, content)
+        write_plan(run / PLAN, plan)
+
+    def _start_guard(self, owner: int, plan: Plan) -> "subprocess.Popen[bytes]":
+        run = self._state.run
+        write_atomic(self._state.logs / SUPERVISOR_LOG, b"")
+        with (self._state.logs / SUPERVISOR_LOG).open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "sandbox.engines.local.guard", str(run), str(owner)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                pass_fds=(theirs.fileno(), *plan.sockets.values()),
+                pass_fds=(owner, *plan.sockets.values()),
                 env={**os.environ, MARK: str(run)},
             )
-        self.release()
-        return _LocalRun(self, Channel(mine), guard)
 
     def release(self) -> None:
         """Let go of the reserved ports; the supervisor has its own descriptors of them."""
@@ -173,9 +193,10 @@ class LocalEngine:
 
     def ended_early(self) -> StackError:
         """Why a stack that this process was starting is gone."""
-        log = (self._state.logs / SUPERVISOR_LOG).read_text(encoding="utf-8", errors="replace").splitlines()
         if (self._state.run / CRASHED).exists():
-            return StackError("the supervisor crashed", details="\n".join(log[-TAIL_LINES:]), hint="sandbox up")
+            log = self._state.logs / SUPERVISOR_LOG
+            last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+            return StackError(f"the supervisor crashed: {last or 'it was killed'}", hint=f"cat {log}; sandbox up")
         return StackError("the stack was stopped while it started", hint="sandbox up")
 
     def alive(self) -> bool:
@@ -197,7 +218,10 @@ class LocalEngine:
 
         Raises: StackError when something survives even SIGKILL.
         """
-        patience = Deadline(max(ORPHAN_PATIENCE_S, deadline.remaining_s if connect(self._state.run) else 0.0))
+        channel = connect(self._state.run)
+        if channel:
+            channel.close()
+        patience = Deadline(max(ORPHAN_PATIENCE_S, deadline.remaining_s if channel else 0.0))
         while self.alive():
             if patience.over:
                 kill_orphans(self._state.run)
