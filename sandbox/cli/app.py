@@ -19,7 +19,8 @@ class Boundary(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; turn what it raises into a message on stderr and `typer.Exit`."""
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _interrupt)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+                signal.signal(number, _interrupt)
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
