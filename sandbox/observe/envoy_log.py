@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from sandbox.observe.log_line import LogLine, parse_time
 
 _WASM = re.compile(r"wasm log(?: (?P<plugin>[^ :]+))?(?: (?P<root>[^ :]+))?(?: (?P<vm>[^ :]+))?: (?P<text>.*)", re.DOTALL)
 _DUMP = re.compile(r"\): \{.*", re.DOTALL)
@@ -14,38 +15,23 @@ _BAD_CONFIGURATION = "error initializing config"
 _ECDS_SOURCE = "filesystem_subscription_impl"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvoyLine:
-    """One parsed line.
-
-    `level` is Envoy's own word (`info`, `critical`…), or `access` for the access log. `plugin` is set on lines that the
-    filter itself wrote. A line that is none of Envoy's formats has the level `""` and stands whole in `text`.
-    """
-
-    level: str
-    component: str
-    text: str
-    source: str = ""
-    plugin: str = ""
-
-
-def parse_envoy_line(line: str) -> EnvoyLine:
+def parse_envoy_line(line: str) -> LogLine:
     """Parse one line; never raises."""
     try:
         value: Any = json.loads(line)
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        return EnvoyLine(level="", component="", text=line)
+        return LogLine(level="", component="", text=line)
     if "access" in value:
         text = "{method} {path} {status} {flags} {ms} ms".format_map(_Fields(value))
-        return EnvoyLine(level="access", component=str(value["access"]), text=text)
+        return LogLine(level="access", component=str(value["access"]), text=text)
     level, component = str(value.get("lvl", "")), str(value.get("logger", ""))
-    text, source = str(value.get("msg", line)), str(value.get("src", ""))
+    text, source, time_s = str(value.get("msg", line)), str(value.get("src", "")), parse_time(str(value.get("ts", "")))
     if component == "wasm" and (match := _WASM.fullmatch(text)):
         plugin = match["plugin"] or "wasm"
-        return EnvoyLine(level=level, component=component, text=match["text"], source=source, plugin=plugin)
-    return EnvoyLine(level=level, component=component, text=text, source=source)
+        return LogLine(level=level, component=component, text=match["text"], time_s=time_s, source=source, plugin=plugin)
+    return LogLine(level=level, component=component, text=text, time_s=time_s, source=source)
 
 
 class _Fields(dict[str, Any]):

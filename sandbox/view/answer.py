@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -11,6 +12,7 @@ from sandbox.view.headers import render_token, shorten
 from sandbox.view.terminal import printable
 
 MARK = "◀ filter"
+WIDTH = 96
 
 
 def render_answer(answer: Answer, *, verbose: bool) -> RenderableType:
@@ -45,8 +47,23 @@ def _body(answer: Answer) -> Text:
     except UnicodeDecodeError:
         return Text(f"[{len(answer.body)} bytes, not text: use -s or -o FILE]", "dim")
     with contextlib.suppress(ValueError):
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        text = _render_json(json.loads(text), 0)
     return Text("\n".join(printable(line) for line in text.splitlines()))
+
+
+def _render_json(value: Any, depth: int) -> str:
+    """JSON with each list and object on one line where it fits."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(line) + 2 * depth <= WIDTH or not isinstance(value, dict | list) or not value:
+        return line
+    pad = "  " * (depth + 1)
+    if isinstance(value, dict):
+        opening, closing = "{}"
+        items = [f"{json.dumps(key, ensure_ascii=False)}: {_render_json(item, depth + 1)}" for key, item in value.items()]
+    else:
+        opening, closing = "[]"
+        items = [_render_json(item, depth + 1) for item in value]
+    return f"{opening}\n{pad}" + f",\n{pad}".join(items) + f"\n{'  ' * depth}{closing}"
 
 
 def render_head(answer: Answer) -> str:

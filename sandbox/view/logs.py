@@ -6,7 +6,8 @@ from typing import Any
 from rich.text import Text
 
 from sandbox.events import LogRecord
-from sandbox.observe.envoy_log import EnvoyLine, parse_envoy_line
+from sandbox.observe.envoy_log import parse_envoy_line
+from sandbox.observe.log_line import LogLine, parse_service_line
 from sandbox.stack import ENVOY
 from sandbox.view.terminal import printable
 
@@ -17,9 +18,9 @@ _COLOURS = {"envoy": "blue", "jwt-api": "magenta", "upstream": "cyan", "console"
 
 def render_record(record: LogRecord) -> Text:
     """Time, service, level, text; the filter's own lines stand under `filter`, apart from Envoy's."""
-    seconds, rest = divmod(record.time_s, 1)
-    clock = time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(rest * 1000):03}"
     line = parse_record(record)
+    seconds, rest = divmod(line.time_s or record.time_s, 1)
+    clock = time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(rest * 1000):03}"
     source = FILTER if line.plugin else record.service
     text = Text.assemble((f"{clock} ", "dim"), (f"{source:<9}", _COLOURS.get(source, "")))
     if line.level:
@@ -29,17 +30,16 @@ def render_record(record: LogRecord) -> Text:
     return text.append(printable(line.text))
 
 
-def parse_record(record: LogRecord) -> EnvoyLine:
-    """Envoy's lines parsed; other services' lines whole."""
-    if record.service == ENVOY.name:
-        return parse_envoy_line(record.line)
-    return EnvoyLine(level="", component="", text=record.line)
+def parse_record(record: LogRecord) -> LogLine:
+    """The line in the format of the service that wrote it."""
+    return (parse_envoy_line if record.service == ENVOY.name else parse_service_line)(record.line)
 
 
 def record_as_json(record: LogRecord) -> dict[str, Any]:
     """The record for NDJSON."""
     line = parse_record(record)
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.time_s)) + f".{int(record.time_s % 1 * 1e6):06}Z"
+    time_s = line.time_s or record.time_s
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time_s)) + f".{int(time_s % 1 * 1e6):06}Z"
     return {
         "time": stamp,
         "service": record.service,

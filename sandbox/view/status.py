@@ -18,7 +18,7 @@ def render_status(report: StatusReport) -> RenderableType:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(report.crashed_at))
         return Text(f"crashed at {when}; start it again with: sandbox up", style="red")
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("SERVICE", "STATE", "READY", "PID", "UPTIME", "RESTARTS", "INSIDE"):
+    for column in ("SERVICE", "STATE", "READY", "PID", "UPTIME", "RESTARTS", "PORTS"):
         table.add_column(column)
     for service in report.services:
         table.add_row(*_cells(service))
@@ -28,8 +28,8 @@ def render_status(report: StatusReport) -> RenderableType:
 def _cells(service: ServiceStatus) -> tuple[Text | str, ...]:
     ready = {True: Text("yes", "green"), False: Text("no", "red"), None: Text("?", "yellow")}[service.ready]
     state = Text(service.state, "" if service.state == "running" else "red")
-    urls = " ".join(service.urls.values())
-    return (service.name, state, ready, str(service.pid or "-"), _span(service.uptime_s), str(service.restarts), urls)
+    ports = " ".join(url.rpartition(":")[2] for url in service.urls.values())
+    return (service.name, state, ready, str(service.pid or "-"), _span(service.uptime_s), str(service.restarts), ports)
 
 
 def _facts(report: StatusReport) -> list[Text]:

@@ -1,0 +1,82 @@
+"""The built wheel, installed in an environment of its own and used in an empty folder, far from any checkout."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=ROOT, check=True, capture_output=True
+    )
+    [built] = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def sandbox(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The installed program; what the wheel requires comes from this environment's own packages."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel], check=True
+    )
+    purelib = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    (Path(purelib) / "requirements.pth").write_text(sysconfig.get_path("purelib"))
+    return folder / "bin" / "sandbox"
+
+
+def test_the_wheel_carries_the_project(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "sandbox/project/compose.yaml",
+        "sandbox/project/envoy/envoy.yaml",
+        "sandbox/project/envoy/xds/filter.yaml",
+        "sandbox/project/filter/prebuilt/manifest.json",
+        "sandbox/project/filter/prebuilt/token_injector.tinygo.wasm",
+        "sandbox/project/filter/prebuilt/token_injector.go.wasm",
+        "sandbox/project/services/jwt_api/__main__.py",
+        "sandbox/project/services/upstream/__main__.py",
+    } <= names
+    assert not [name for name in names if name.startswith(("tests/", "services/", "benchmarks/"))]
+
+
+def test_up_and_curl_in_an_empty_folder(sandbox: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "SANDBOX_STATE_DIR": str(tmp_path / "state")}
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([sandbox, *words], cwd=empty, env=environment, capture_output=True, text=True, check=False)
+
+    where = subprocess.run(
+        [sandbox.with_name("python"), "-c", "import sandbox; print(sandbox.__file__)"],
+        cwd=empty,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert str(ROOT) not in where
+    try:
+        up = run("up")
+        assert (up.returncode, "signature verified" in up.stdout) == (0, True), up.stderr
+        answer = run("curl", "/")
+        assert answer.returncode == 0, answer.stderr
+        assert "x-wasm-filter: hello from wasm" in answer.stdout
+        assert "signature verified" in answer.stdout
+    finally:
+        down = run("down", "--volumes")
+    assert (down.returncode, list(empty.iterdir()), (tmp_path / "state").exists()) == (0, [], False), down.stderr
