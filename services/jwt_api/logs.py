@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
@@ -32,11 +33,17 @@ class _WithoutQuery(logging.Filter):
         return True
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    # uvicorn reports the requests it cancels at the end, with a traceback each, as if the application had failed.
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 def start_logging() -> None:
     """Send our log and uvicorn's to descriptor 1, whatever `sys.stdout` is in the process that forked us."""
     stream = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LineFormatter())
+    handler.addFilter(_is_news)
     access = logging.StreamHandler(stream)
     access.setFormatter(LineFormatter())
     access.addFilter(_WithoutQuery())

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from logging import getLogger
 from types import FrameType
 
@@ -35,8 +36,7 @@ def serve(sock: socket.socket) -> None:
     Raises: SystemExit 2 if the settings can't be used; the log says why.
     """
     start_logging()
-    stop = threading.Event()
-    with _stopped_by_signals(stop) as servers:
+    with _stopped_by_signals() as stop:
         try:
             settings = load_settings(os.environ)
             app = create_app(settings)
@@ -60,29 +60,37 @@ def serve(sock: socket.socket) -> None:
         )
         config.timeout_graceful_shutdown = GRACE_S  # type: ignore[assignment] # a fraction works, and ends us within 1 s
         server = uvicorn.Server(config)
-        servers.append(server)
-        server.should_exit = stop.is_set()
+        stop.server = server
+        if stop.asked:  # in this order, so that no moment is left in which a signal is lost
+            server.should_exit = True
         _log.info("listening on %s", _render_address(sock))
         server.run([sock])
         _log.info("ended")
 
 
+@dataclass(slots=True)
+class _Stop:
+    # Plain attributes: a lock, as in an Event, could be held by the very code that the signal interrupts.
+    asked: bool = False
+    server: uvicorn.Server | None = None
+
+
 @contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[list[uvicorn.Server]]:
+def _stopped_by_signals() -> Iterator[_Stop]:
     # uvicorn raises the signal again when it has ended; our handlers make that, and one that comes early, a quiet end.
-    servers: list[uvicorn.Server] = []
+    stop = _Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield servers
+        yield stop
         return
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        for server in servers:
-            server.should_exit = True
+        stop.asked = True
+        if stop.server is not None:
+            stop.server.should_exit = True
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield servers
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

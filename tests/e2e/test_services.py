@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,14 @@ from services.upstream import __main__ as upstream
 assert threading.active_count() == 1, "an import started a thread"
 service = {"jwt_api": jwt_api, "upstream": upstream}[sys.argv[1]]
 sock = socket.create_server(("127.0.0.1", 0))
-print("port", sock.getsockname()[1], flush=True)
+say = lambda text: os.write(1, text.encode() + b"\\n")  # in one piece, between the lines of the child
+say(f"port {sock.getsockname()[1]}")
 for line in sys.stdin:
     if (pid := os.fork()) == 0:
         service.serve(sock)
         os._exit(0)
-    print("child", pid, flush=True)
-    print("status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    say(f"child {pid}")
+    say(f"status {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}")
 """
 
 
@@ -96,7 +97,6 @@ class Service:
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGABRT)
             self.process.wait()
-            self.wait_for("Current thread")
             pytest.fail(f"not ended after {END_S} s at {time.strftime('%T', time.gmtime())}:\n" + "\n".join(self.lines))
 
 
@@ -109,6 +109,7 @@ def run(name: str, *flags: str, env: dict[str, str] | None = None, code: str | N
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
         cwd=ROOT,
         env={key: value for key, value in os.environ.items() if not key.startswith(("JWT_API_", "UPSTREAM_"))}
         | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONFAULTHANDLER": "1"}
@@ -120,8 +121,8 @@ def run(name: str, *flags: str, env: dict[str, str] | None = None, code: str | N
         try:
             yield service
         finally:
-            if process.poll() is None:
-                process.kill()
+            with suppress(ProcessLookupError):  # the whole group: a forked child must not outlive a failed test
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             reader.join()
 
@@ -187,6 +188,7 @@ def test_work_in_progress_does_not_hold_up_the_end(start: Running, number: signa
         assert stream.recv(1000)
         service.end(number)
     service.wait_for("ended")
+    assert not any("Traceback" in line for line in service.lines)
 
 
 @pytest.mark.parametrize("name", ["jwt_api", "upstream"])
