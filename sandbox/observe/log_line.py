@@ -12,8 +12,9 @@ _OURS = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<level>[A-Z]+) \S+ (?
 class LogLine:
     """One parsed line.
 
-    `level` is the writer's own word in lower case (`info`, `critical`…), or `access` for Envoy's access log. `plugin` is set
-    on lines that the filter itself wrote. `time_s` is the writer's own stamp, seconds since the epoch. A line in no known format has the level `""` and stands whole in `text`.
+    `level` is the writer's own word in lower case (`info`, `critical`…), or `access` for Envoy's access log. `time_s` is
+    the writer's own stamp, seconds since the epoch. `plugin` is set on lines that the filter itself wrote. A line in no known
+    format has the level `""` and stands whole in `text`.
     """
 
     level: str
