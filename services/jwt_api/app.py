@@ -119,9 +119,7 @@ async def auth(request: Request) -> JSONResponse:
 async def jwks(request: Request) -> JSONResponse:
     """Return the JWK set. It may be cached for a minute; an unknown `kid` is the reason to fetch it anew."""
     key: SigningKey = request.app.state.key
-    return JSONResponse(
-        {"keys": [key.render_public_jwk()]}, headers={"cache-control": f"public, max-age={JWKS_MAX_AGE_S}"}
-    )
+    return JSONResponse({"keys": [key.render_public_jwk()]}, headers={"cache-control": f"public, max-age={JWKS_MAX_AGE_S}"})
 
 
 @router.get("/healthz", summary="Whether the service answers", responses={200: {"model": Health}})
@@ -159,7 +157,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    assert isinstance(error, HTTPException)
     return JSONResponse({"error": str(error.detail)}, status_code=error.status_code, headers=error.headers)
 
 

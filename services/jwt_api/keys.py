@@ -160,9 +160,7 @@ def _locked(folder: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    raise TimeoutError(
-                        f"another process has held the lock on {folder} for {LOCK_TIMEOUT_S:g} s"
-                    ) from None
+                    raise TimeoutError(f"another process has held the lock on {folder} for {LOCK_TIMEOUT_S:g} s") from None
                 time.sleep(0.01)
         yield
     finally:

@@ -87,7 +87,7 @@ def _hosts(name: str, text: str) -> tuple[str, ...]:
     return hosts
 
 
-def _switch(name: str, text: str, default: bool) -> bool:  # noqa: FBT001 - a value, not a flag
+def _switch(name: str, text: str, default: bool) -> bool:
     if not text:
         return default
     if text.lower() not in _WORDS:

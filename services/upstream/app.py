@@ -57,19 +57,19 @@ class _Echo:
 
 
 async def _on_refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RefusedError)  # noqa: S101 - what it is registered for
+    assert isinstance(error, RefusedError)
     return _render(error.refusal)
 
 
 async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
+    assert isinstance(error, RequestValidationError)
     name = str(error.errors()[0]["loc"][-1])
     return _render(Refusal(error=f"{name} is out of bounds", limit=PARAMETERS.get(name, "see /openapi.json")))
 
 
 async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
     # 405 is the one that happens, where a route of ours is asked for with an exotic method: 404 is the echo.
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    assert isinstance(error, HTTPException)
     return _render(Refusal(error=str(error.detail), limit=", ".join(METHODS), status=error.status_code))
 
 

@@ -11,9 +11,7 @@ from services.upstream.limits import MAX_HEADERS, Refusal, RefusedError
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 # They frame the message; a wrong one would break the connection instead of reaching the filter.
-_FRAMING = frozenset(
-    {b"connection", b"content-length", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
-)
+_FRAMING = frozenset({b"connection", b"content-length", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"})
 
 
 def parse_response_headers(query: bytes) -> tuple[tuple[bytes, bytes], ...]:
@@ -34,9 +32,7 @@ def _parse_name(raw: bytes) -> bytes:
     if not _NAME.fullmatch(name):
         raise RefusedError(Refusal(error="a header name is not a token", limit="RFC 9110 token, 1 to 256 characters"))
     if name in _FRAMING:
-        raise RefusedError(
-            Refusal(error=f"{name.decode()} frames the message", limit="any header but the framing ones")
-        )
+        raise RefusedError(Refusal(error=f"{name.decode()} frames the message", limit="any header but the framing ones"))
     return name
 
 

@@ -76,7 +76,7 @@ class Health(BaseModel):
 router = APIRouter(responses={"4XX": {"model": Problem, "description": "Refused: beyond a limit"}})
 
 
-def any_method(path: str, **facts: Any) -> Callable[[Endpoint], Endpoint]:  # noqa: ANN401 - FastAPI's own keywords
+def any_method(path: str, **facts: Any) -> Callable[[Endpoint], Endpoint]:
     """Route `path` for every common method, and document GET alone: the others do the same."""
 
     def register(endpoint: Endpoint) -> Endpoint:
@@ -196,9 +196,7 @@ async def render_request(request: Request) -> bytes:
         raise RefusedError(Refusal(error="CONNECT is not served", limit=", ".join(METHODS), status=405))
     settings: Settings = request.app.state.settings
     try:
-        body = await read_body(
-            request.scope, request.receive, kept_bytes=settings.kept_bytes, max_bytes=settings.max_body_bytes
-        )
+        body = await read_body(request.scope, request.receive, kept_bytes=settings.kept_bytes, max_bytes=settings.max_body_bytes)
     except BodyTooLargeError:
         limit = f"{settings.max_body_bytes} bytes"
         raise RefusedError(Refusal(error="the body is too large", limit=limit, status=413)) from None

@@ -28,9 +28,7 @@ from hypothesis import strategies as st
 ROOT = Path(__file__).parents[2]
 START_S = 20.0
 END_S = 2.0  # one second is promised, one more is for a busy machine
-LINE = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) (jwt-api|upstream) [^\x00-\x1f\x7f]+"
-)
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) (jwt-api|upstream) [^\x00-\x1f\x7f]+")
 
 # What the local engine does: import both once, bind, fork, and hand each child its socket.
 FORKER = """
@@ -337,9 +335,7 @@ VALUE = st.binary(max_size=20).map(lambda value: re.sub(rb"[\x00-\x1f\x7f]", b""
     path=st.text("abc/%:;@=+,!~*'().-", max_size=20).map(lambda path: "/x" + path),
     body=st.binary(max_size=60),
 )
-def test_the_echo_tells_what_was_sent(
-    upstream: Service, headers: list[tuple[bytes, bytes]], path: str, body: bytes
-) -> None:
+def test_the_echo_tells_what_was_sent(upstream: Service, headers: list[tuple[bytes, bytes]], path: str, body: bytes) -> None:
     sent = [
         (b"host", b"any"),
         *headers,
@@ -407,9 +403,7 @@ def test_a_body_beyond_the_limit_is_refused_while_it_is_sent(start: Running) -> 
     "request_bytes", [b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nhost: a\r\n b: c\r\n\r\n"]
 )
 @pytest.mark.parametrize("name", ["jwt_api", "upstream"])
-def test_garbage_is_a_bad_request_and_the_service_lives(
-    request: pytest.FixtureRequest, name: str, request_bytes: bytes
-) -> None:
+def test_garbage_is_a_bad_request_and_the_service_lives(request: pytest.FixtureRequest, name: str, request_bytes: bytes) -> None:
     service: Service = request.getfixturevalue(name)
     with socket.create_connection(service.address, timeout=10) as sock:
         sock.sendall(request_bytes)

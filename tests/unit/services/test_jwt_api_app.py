@@ -110,9 +110,7 @@ def test_errors_are_json_too(client: TestClient) -> None:
     assert client.get("/docs").status_code == 404
 
 
-def test_no_token_and_no_key_reaches_the_log(
-    client: TestClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_token_and_no_key_reaches_the_log(client: TestClient, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     token = client.get("/auth").headers["authorization"].removeprefix("Bearer ")
     assert token.split(".")[2] not in caplog.text

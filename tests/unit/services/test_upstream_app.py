@@ -20,9 +20,7 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/anything", "/anything/x", "/status", "/status/", "/status/200/x", "/a//b", "/docs"]
-)
+@pytest.mark.parametrize("path", ["/", "/anything", "/anything/x", "/status", "/status/", "/status/200/x", "/a//b", "/docs"])
 @pytest.mark.parametrize("method", [*METHODS, "PURGE", "M-SEARCH"])
 def test_other_paths_are_echoed_with_any_method(client: TestClient, method: str, path: str) -> None:
     answer = client.request(method, f"{path}?a=1&a=2", headers=[("x-a", "1"), ("X-A", "2"), ("origin", "http://evil")])
