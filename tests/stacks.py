@@ -1,4 +1,4 @@
-"""The real command line as processes, each sandbox with a state folder, a temp folder and ports of its own; and what is left of it.
+"""The real command line as processes, each sandbox with a state folder, a temp folder and ports of its own, and what is left.
 
 Tests wait for states, never for time: `until` is the only thing that sleeps.
 """
@@ -217,7 +217,9 @@ class Sandbox:
     def leftovers(self) -> list[str]:
         """Everything that should not be there when no stack runs and no command is under way."""
         found = [f"command {process.args} still runs" for process in self._started if process.poll() is None]
-        found += [f"process {process.pid} {process.name()}" for process in self.processes()]
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append(f"process {process.pid} {process.name()}")
         found += [f"port {port} ({name}) is listened on" for name, port in self.ports.items() if listens(port)]
         if self.run_folder.exists():
             found += [f"file {path}" for path in (self.run_folder, *self.run_folder.rglob("*"))]
@@ -233,7 +235,10 @@ class Sandbox:
 
     def await_clean(self, *, timeout_s: float = SLACK_S) -> None:
         """Wait until nothing is left."""
-        until(lambda: not self.leftovers() or None, timeout_s=timeout_s, what=f"a clean end ({self.leftovers()})")
+        deadline = time.monotonic() + timeout_s
+        while left := self.leftovers():
+            assert time.monotonic() < deadline, f"left behind after {timeout_s:g} s: {left}"
+            time.sleep(0.05)
 
     def destroy(self) -> None:
         """End whatever is left, by process and never by name."""
@@ -264,7 +269,7 @@ def read_lines(stream: Any, wanted: Callable[[str], bool], *, timeout_s: float =
     while time.monotonic() < deadline:
         chunk = os.read(stream.fileno(), 1 << 16) if _readable(stream, 0.2) else None
         if chunk == b"":
-            raise AssertionError(f"the output ended without the line; it was {lines + [rest.decode()]}")
+            raise AssertionError(f"the output ended without the line; it was {[*lines, rest.decode()]}")
         rest += chunk or b""
         *whole, rest = rest.split(b"\n")
         lines += [line.decode() for line in whole]
