@@ -1,6 +1,7 @@
 """A log record as one line."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.text import Text
@@ -38,10 +39,9 @@ def parse_record(record: LogRecord) -> LogLine:
 def record_as_json(record: LogRecord) -> dict[str, Any]:
     """The record for NDJSON."""
     line = parse_record(record)
-    time_s = line.time_s or record.time_s
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time_s)) + f".{int(time_s % 1 * 1e6):06}Z"
+    stamp = datetime.fromtimestamp(line.time_s or record.time_s, UTC).isoformat(timespec="microseconds")
     return {
-        "time": stamp,
+        "time": stamp.replace("+00:00", "Z"),
         "service": record.service,
         "filter": bool(line.plugin),
         "level": line.level or None,

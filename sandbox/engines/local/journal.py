@@ -23,7 +23,7 @@ POLL_S = 0.05
 class JournalWriter:
     """Appends lines; at `MAX_FILE_BYTES` the file becomes the previous one, and the one before that is dropped.
 
-    A full disk costs lines, not the stack: they are counted in `dropped`, and the log says how many once it can.
+    A full disk costs lines, not the stack: the log says how many once it can.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,13 +32,16 @@ class JournalWriter:
         for path in (self._path, self._previous):
             path.unlink(missing_ok=True)
         self._open()
-        self.dropped = 0
         self._lost = 0
         self._torn = False
 
     def _open(self) -> None:
         self._file = open(self._path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - a mode, and kept open
         self._size = self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def write(self, service: str, line: bytes) -> None:
         """Append one line, cut at `MAX_LINE_BYTES`; bytes that are not UTF-8 become U+FFFD."""
@@ -51,7 +54,6 @@ class JournalWriter:
             self._lost = 0
         else:
             self._lost += 1
-            self.dropped += 1
 
     def _append(self, record: bytes) -> bool:
         if self._torn:
@@ -95,7 +97,13 @@ def read_journal(
             record is not None and (since_s is None or record.time_s >= since_s) and (not services or record.service in services)
         )
 
-    reader = _Reader(folder)
+    with contextlib.closing(_Reader(folder)) as reader:
+        yield from _read(reader, wanted, tail, while_)
+
+
+def _read(
+    reader: "_Reader", wanted: Callable[[LogRecord | None], bool], tail: int | None, while_: Callable[[], bool] | None
+) -> Iterator[LogRecord]:
     past = filter(wanted, itertools.chain(reader.previous(), iter(reader.next, None)))
     yield from past if tail is None else deque(past, maxlen=tail)
     while while_ is not None:
@@ -116,6 +124,11 @@ class _Reader:
         self._previous = folder / "stack.previous.log"
         self._file: BinaryIO | None = None
         self._rest = b""
+
+    def close(self) -> None:
+        """Close the current file."""
+        if self._file:
+            self._file.close()
 
     def previous(self) -> Iterator[LogRecord]:
         """What stands in the file before the current one."""

@@ -1,0 +1,60 @@
+import pytest
+
+from sandbox.config import load_settings
+from sandbox.errors import ConfigError
+
+
+def settings(tmp_path, text="", flags=None, environment=None):
+    file = tmp_path / "sandbox.yaml"
+    file.write_text(text)
+    return load_settings(file, flags or {}, environment or {})
+
+
+def test_defaults_have_an_origin(tmp_path):
+    merged = settings(tmp_path)
+    assert (merged.module, merged.workers, merged.ingress_port) == ("tinygo", 2, None)
+    assert set(merged.origins.values()) == {"default"}
+
+
+def test_flag_beats_variable_beats_file(tmp_path):
+    text = "workers: 3\nmodule: go\ntimeout_s: 9\n"
+    merged = settings(tmp_path, text, {"workers": 5, "module": None}, {"SANDBOX_WORKERS": "4", "SANDBOX_TIMEOUT_S": "8"})
+    assert (merged.workers, merged.timeout_s, merged.module) == (5, 8.0, "go")
+    assert merged.origins["workers"] == "--workers"
+    assert merged.origins["timeout_s"] == "SANDBOX_TIMEOUT_S"
+    assert merged.origins["module"].endswith("sandbox.yaml")
+
+
+@pytest.mark.parametrize("source", ["file", "variable"])
+def test_an_unknown_key_is_an_error_with_a_suggestion(tmp_path, source):
+    text, environment = ("worker: 3\n", {}) if source == "file" else ("", {"SANDBOX_WORKER": "3"})
+    with pytest.raises(ConfigError, match="unknown setting 'worker'") as caught:
+        settings(tmp_path, text, environment=environment)
+    assert caught.value.hint == "did you mean workers?"
+
+
+def test_what_status_prints_for_the_shell_is_no_setting(tmp_path):
+    names = ("SANDBOX_INGRESS_URL", "SANDBOX_BYPASS_URL", "SANDBOX_CONSOLE_URL")
+    assert settings(tmp_path, environment=dict.fromkeys(names, "http://127.0.0.1:1")).workers == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ingress_port", 0),
+        ("ingress_port", 65536),
+        ("ingress_port", "http"),
+        ("workers", 0),
+        ("timeout_s", -1),
+        ("module", "rust"),
+    ],
+)
+def test_a_bad_value_names_its_origin_and_what_is_accepted(tmp_path, key, value):
+    with pytest.raises(ConfigError, match=rf"{key} must be .*, not '?{value}'?"):
+        settings(tmp_path, flags={key: value})
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "\x00"])
+def test_a_file_that_holds_no_settings(tmp_path, text):
+    with pytest.raises(ConfigError, match=r"sandbox\.yaml"):
+        settings(tmp_path, text)

@@ -1,0 +1,140 @@
+"""envoy.yaml and filter.yaml: placed, rendered, and judged by the real Envoy."""
+
+import hashlib
+import json
+
+import pytest
+import yaml
+
+from sandbox.envoy.binary import find_envoy, validate
+from sandbox.envoy.bootstrap import place_addresses
+from sandbox.envoy.resource import render_filter
+from sandbox.errors import ConfigError
+from sandbox.observe.envoy_log import configuration_error
+from sandbox.stack import BYPASS, INGRESS, JWT_API, UPSTREAM, Address
+from sandbox.workspace import HOME, Project
+
+PROJECT = Project(root=HOME)
+BOOTSTRAP = PROJECT.envoy_yaml.read_text()
+FILTER = PROJECT.filter_yaml.read_text()
+ADDRESSES = {
+    port.name: Address(host="127.0.0.1", port=20000 + number) for number, port in enumerate((INGRESS, BYPASS, JWT_API, UPSTREAM))
+}
+WASM = b"\0asm\1\0\0\0"
+
+
+def test_envoy_yaml_is_valid_as_it_stands():
+    assert validate(find_envoy(), PROJECT.envoy_yaml.parent) == []
+
+
+def test_only_addresses_change():
+    before, after = yaml.safe_load(BOOTSTRAP), yaml.safe_load(place_addresses(BOOTSTRAP, ADDRESSES, "envoy.yaml"))
+    found = {}
+    for loaded in (before, after):
+        for kind in ("listeners", "clusters"):
+            for item in loaded["static_resources"][kind]:
+                text = json.dumps(item)
+                found.setdefault(item["name"], []).append(text)
+                address = (
+                    item["address"]
+                    if kind == "listeners"
+                    else item["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
+                )
+                if loaded is after:
+                    wanted = ADDRESSES[item["name"]]
+                    assert address["socket_address"] == {"address": wanted.host, "port_value": wanted.port}
+                address["socket_address"] = None
+    assert before == after
+    assert all(old != new for old, new in found.values())
+
+
+def test_what_a_user_added_stays():
+    added = yaml.safe_load(BOOTSTRAP)
+    added["static_resources"]["clusters"].append({"name": "mine", "type": "STRICT_DNS"})
+    placed = yaml.safe_load(place_addresses(yaml.safe_dump(added), ADDRESSES, "envoy.yaml"))
+    assert placed["static_resources"]["clusters"][-1] == {"name": "mine", "type": "STRICT_DNS"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("name: ingress\n      address", "name: egress\n      address", "has no listener named 'ingress'"),
+        ("- name: jwt-api\n      type", "- name: jwt\n      type", "has no cluster named 'jwt-api'"),
+        ("static_resources:", "dynamic_resources:", "has no static_resources"),
+        ("socket_address: {address: 0.0.0.0, port_value: 10000}", "pipe: {path: x}", "listener ingress has no socket_address"),
+        ("node:", "node: [", r"envoy.yaml:\d+:\d+"),
+    ],
+)
+def test_a_bootstrap_that_cannot_be_placed(old, new, message):
+    assert old in BOOTSTRAP
+    with pytest.raises(ConfigError, match=message):
+        place_addresses(BOOTSTRAP.replace(old, new), ADDRESSES, "envoy.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("connect_timeout: 2s", "connect_timeoutt: 2s", "static_resources.clusters[0]: message envoy.config.cluster.v3.Cluster"),
+        ("connect_timeout: 2s", "connect_timeout: banana", "duration must start with an integer"),
+        ("connect_timeout: 2s", "connect_timeout: 0s", "ConnectTimeout: value must be greater than 0s"),
+        ("port_value: 10001", "port_value: 99999", "PortValue: value must be less than or equal to 65535"),
+        ("route: {cluster: upstream}", "route: {cluster: nowhere}", "route: unknown cluster 'nowhere'"),
+        ("v3.Router\n", "v3.Routr\n", "could not find @type"),
+        ("type: STRICT_DNS", "type: BAD", "unknown enum value: 'BAD'"),
+    ],
+)
+def test_envoys_own_words_without_the_dump(old, new, message, tmp_path):
+    assert old in BOOTSTRAP
+    (tmp_path / "xds").mkdir()
+    (tmp_path / "xds" / "filter.yaml").write_text(FILTER)
+    (tmp_path / "envoy.yaml").write_text(BOOTSTRAP.replace(old, new))
+    error = configuration_error(validate(find_envoy(), tmp_path))
+    assert message in error
+    assert not [part for part in ("{", "\n", "goo.gle") if part in error]
+
+
+def test_the_version_names_module_and_text():
+    resource = render_filter(FILTER, WASM, "filter.yaml", modules_folder="xds/modules")
+    sha256 = hashlib.sha256(WASM).hexdigest()
+    assert resource.version.startswith(f"{sha256}-")
+    assert resource.module_name == f"{sha256}.wasm"
+    rendered = yaml.safe_load(resource.text)
+    assert rendered["version_info"] == resource.version
+    [item] = rendered["resources"]
+    assert item["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"] == f"xds/modules/{sha256}.wasm"
+
+
+def test_another_configuration_is_another_version():
+    one = render_filter(FILTER, WASM, "filter.yaml", modules_folder="m")
+    other = render_filter(FILTER.replace('"15s"', '"1s"'), WASM, "filter.yaml", modules_folder="m")
+    assert one.version != other.version
+    assert one.module_sha256 == other.module_sha256
+
+
+def test_names_come_from_the_plugin_configuration():
+    resource = render_filter(FILTER.replace('"x-auth"', '"X-Token"'), WASM, "filter.yaml", modules_folder="m")
+    assert (resource.injected.token_header, resource.injected.where) == ("x-token", "response")
+
+
+@pytest.mark.parametrize("module", [b"", b"#!/bin/sh", b"\x7fELF", b"\0as"])
+def test_a_module_that_is_no_wasm(module):
+    with pytest.raises(ConfigError, match="no WebAssembly"):
+        render_filter(FILTER, module, "filter.yaml", modules_folder="m")
+
+
+@pytest.mark.parametrize("text", ["resources: []", "a: 1", "resources: [{}]"])
+def test_a_file_that_is_no_filter_resource(text):
+    with pytest.raises(ConfigError, match="must hold one Wasm filter"):
+        render_filter(text, WASM, "filter.yaml", modules_folder="m")
+
+
+def test_the_stack_model_and_envoy_yaml_agree():
+    bootstrap = yaml.safe_load(BOOTSTRAP)
+    listeners = {
+        item["name"]: item["address"]["socket_address"]["port_value"] for item in bootstrap["static_resources"]["listeners"]
+    }
+    assert listeners == {INGRESS.name: INGRESS.number, BYPASS.name: BYPASS.number}
+    for service in (JWT_API, UPSTREAM):
+        [cluster] = [item for item in bootstrap["static_resources"]["clusters"] if item["name"] == service.name]
+        endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+        assert endpoint["address"]["socket_address"] == {"address": service.name, "port_value": service.ports[0].number}
