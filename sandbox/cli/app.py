@@ -1,4 +1,4 @@
-"""The application: its verbs, and the one boundary at which an error becomes a message and an exit code."""
+"""The application, and the one boundary at which an error becomes a message and an exit code."""
 
 import os
 import signal
@@ -69,11 +69,3 @@ app = typer.Typer(
     help="Write, run, see and break Envoy Wasm filters on one machine.",
     epilog="Start with: sandbox up, then sandbox curl /",
 )
-
-# They register their verbs on `app`, in the order of the help.
-# isort: off
-from sandbox.cli import stack  # noqa: E402
-from sandbox.cli import traffic  # noqa: E402
-from sandbox.cli import machine  # noqa: E402
-
-__all__ = ["app", "machine", "stack", "traffic"]

@@ -1,6 +1,13 @@
-"""The program `sandbox`."""
+"""The program `sandbox`: the application with all its verbs."""
 
+# Importing them registers them on `app`, in the order of the help.
+# isort: off
 from sandbox.cli.app import app
+from sandbox.cli import stack
+from sandbox.cli import traffic
+from sandbox.cli import machine
+
+__all__ = ["app", "machine", "main", "stack", "traffic"]
 
 
 def main() -> None:
