@@ -1,20 +1,49 @@
 """`doctor`, `version`."""
 
+from dataclasses import asdict
+
 import typer
 
 from sandbox.cli.app import app
 from sandbox.cli.options import Output, OutputOption
+from sandbox.errors import PreconditionError
 
 
-@app.command()
+@app.command(epilog="Examples: sandbox doctor · sandbox doctor -o json · sandbox doctor | pbcopy")
+def doctor(output: OutputOption = Output.TEXT) -> None:
+    """Check what this machine has of what the sandbox needs; made to be pasted into a bug report."""
+    from sandbox.session.doctor import FAILED, overall, run_doctor
+    from sandbox.view.doctor import render_check
+    from sandbox.view.terminal import print_json, stdout
+
+    checks = []
+    for check in run_doctor():
+        checks.append(check)
+        if output is Output.TEXT:
+            stdout().print(render_check(check))
+    if output is Output.JSON:
+        print_json({"state": overall(checks), "checks": [asdict(check) for check in checks]})
+    if overall(checks) == FAILED:
+        raise typer.Exit(PreconditionError.exit_code)
+
+
+@app.command(epilog="Examples: sandbox version · sandbox version -o json")
 def version(output: OutputOption = Output.TEXT) -> None:
-    """Show the versions of the sandbox and of the Envoy it runs."""
+    """Show the versions of the sandbox, of the Envoy and the Python it runs, and which filter it ships."""
+    import platform
+    from pathlib import Path
+
     from sandbox import __version__
     from sandbox.envoy.binary import envoy_version
+    from sandbox.session.doctor import hash_modules
+    from sandbox.workspace import find_project
 
+    modules = hash_modules(find_project(Path.cwd()))
+    python = platform.python_version()
     if output is Output.JSON:
         from sandbox.view.terminal import print_json
 
-        print_json({"sandbox": __version__, "envoy": envoy_version()})
+        print_json({"sandbox": __version__, "envoy": envoy_version(), "python": python, "filter": modules})
     else:
-        typer.echo(f"sandbox {__version__}\nenvoy   {envoy_version()}")
+        filters = ", ".join(f"{sha256[:12]} ({kind})" for kind, sha256 in modules.items())
+        typer.echo(f"sandbox {__version__}\nenvoy   {envoy_version()}\npython  {python}\nfilter  {filters or '-'}")

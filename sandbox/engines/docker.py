@@ -138,6 +138,7 @@ def _get_version(target: _Target, deadline: Deadline, answers: "queue.SimpleQueu
     from docker.constants import DEFAULT_DOCKER_API_VERSION
 
     try:
+        _touch_socket(target.url, deadline)
         # A version that is given spares the request that asks for one.
         client = APIClient(
             target.url, tls=target.tls, version=DEFAULT_DOCKER_API_VERSION, timeout=math.ceil(max(1.0, deadline.remaining_s))
@@ -148,6 +149,15 @@ def _get_version(target: _Target, deadline: Deadline, answers: "queue.SimpleQueu
             client.close()
     except Exception as error:
         answers.put(error)
+
+
+def _touch_socket(url: str, deadline: Deadline) -> None:
+    """Connect to a Unix socket and let go: the SDK leaves its own open when it can't connect."""
+    scheme, _, path = url.partition("://")
+    if scheme in {"unix", "http+unix"}:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(max(0.1, deadline.remaining_s))
+            probe.connect(path)
 
 
 def _explain(error: Exception, target: _Target, timeout_s: float) -> PreconditionError:
