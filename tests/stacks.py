@@ -126,6 +126,7 @@ class Sandbox:
             **({"SANDBOX_PROJECT": str(project)} if project else {}),
             **(environment or {}),
         }
+        self.program = ("-m", "sandbox")
         self._started: list[subprocess.Popen[bytes]] = []
 
     # Commands
@@ -137,7 +138,7 @@ class Sandbox:
 
     def command(self, *args: str) -> list[str]:
         """The words of a command line."""
-        return [sys.executable, "-m", "sandbox", *args]
+        return [sys.executable, *self.program, *args]
 
     def start(self, *args: str, **options: Any) -> "subprocess.Popen[bytes]":
         """Start a command, in a process group of its own so that it can be interrupted as by a terminal."""

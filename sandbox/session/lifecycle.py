@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from sandbox.engines.base import Run, StackState, WantedPort
 from sandbox.envoy.binary import envoy_version
-from sandbox.errors import RefusedError, StackError
+from sandbox.errors import ConfigError, RefusedError, StackError
 from sandbox.events import EngineEvent, Event, LogRecord, Notice, Ready, ServiceStarted, Step, Stopped
 from sandbox.files import load_json, write_json
 from sandbox.session.context import Context, running_stack, stack_lock
@@ -137,12 +137,18 @@ def _already(context: Context, found: StackState, deadline: Deadline) -> Iterato
 def _wanted_ports(context: Context, *, elsewhere: bool) -> list[WantedPort]:
     """Asked for by name: that one. Else the one that this project had last, else the default; `elsewhere`: any that is free."""
     remembered = load_json(context.state.ports) or {}
-    wanted = []
+    wanted: list[WantedPort] = []
     for port in PUBLISHED:
         asked = getattr(context.settings, f"{port.name}_port")
         last = remembered.get(port.name)
         preferred = last if isinstance(last, int) and 0 < last < 1 << 16 else port.number
         number = asked or (0 if elsewhere else preferred)
+        for other in wanted:
+            if asked and other.exact and other.number == asked:
+                raise ConfigError(
+                    f"port {asked} cannot be both the {other.name} and the {port.name}",
+                    hint=f"sandbox up --{port.name}-port {asked - 1}",
+                )
         wanted.append(WantedPort(name=port.name, number=number, exact=asked is not None))
     return wanted
 

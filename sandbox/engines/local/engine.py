@@ -68,29 +68,29 @@ class LocalEngine:
     def reserve(self, wanted: Sequence[WantedPort]) -> tuple[Endpoints, Sequence[str]]:
         """See `Engine.reserve`. Python services get their sockets, so nobody can take those ports; Envoy binds its own."""
         notices = []
-        published = {want.name: want for want in wanted}
-        addresses = {}
-        for service in SERVICES:
-            for port in service.ports:
-                want = published.get(port.name, WantedPort(name=port.name, number=0, exact=False))
-                listener = ports.listen(want.number)
+        anything = [WantedPort(name=port.name, number=0, exact=False) for service in SERVICES for port in service.ports]
+        wishes = {want.name: want for want in (*anything, *wanted)}
+        addresses: dict[str, Address] = {}
+        for want in sorted(wishes.values(), key=lambda want: not want.exact):
+            listener = ports.listen(want.number)
+            if listener is None:
+                mine = (f"the {name}" for name, address in addresses.items() if address.port == want.number)
+                holder = next(mine, None) or ports.holder_of(want.number)
+                if want.exact:
+                    raise PreconditionError(
+                        f"port {want.number} for the {want.name} is taken by {holder}",
+                        hint=f"sandbox up --{want.name}-port {want.number + 1}",
+                    )
+                listener = ports.listen(0)
                 if listener is None:
-                    holder = ports.holder_of(want.number)
-                    if want.exact:
-                        raise PreconditionError(
-                            f"port {want.number} for the {want.name} is taken by {holder}",
-                            hint=f"sandbox up --{want.name}-port {want.number + 1}",
-                        )
-                    listener = ports.listen(0)
-                    if listener is None:
-                        raise PreconditionError("no free port is left on 127.0.0.1", hint="ss -ltn")
-                    notices.append(f"port {want.number} is taken by {holder}: the {want.name} is on {ports.port_of(listener)}")
-                addresses[port.name] = Address(host=ports.HOST, port=ports.port_of(listener))
-                self._listeners[port.name] = listener
+                    raise PreconditionError("no free port is left on 127.0.0.1", hint="ss -ltn")
+                notices.append(f"port {want.number} is taken by {holder}: the {want.name} is on {ports.port_of(listener)}")
+            addresses[want.name] = Address(host=ports.HOST, port=ports.port_of(listener))
+            self._listeners[want.name] = listener
         for port in SERVICES[0].ports:
             self._listeners.pop(port.name).close()
         host = {port.name: addresses[port.name] for port in PUBLISHED}
-        self._endpoints = Endpoints(inside=addresses, host=host)
+        self._endpoints = Endpoints(inside={name: addresses[name] for name in wishes}, host=host)
         return self._endpoints, notices
 
     def start(self, launches: Sequence[Launch], files: Mapping[str, bytes], labels: Mapping[str, str]) -> Run:
