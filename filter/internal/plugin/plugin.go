@@ -41,6 +41,7 @@ func (p *plugin) OnPluginStart(size int) types.OnPluginStartStatus {
 			return types.OnPluginStartStatusFailed
 		}
 	}
+	release(data)
 	c, err := config.Parse(data)
 	if err != nil {
 		proxywasm.LogCritical("configuration: " + err.Error())
@@ -101,8 +102,10 @@ func (p *plugin) answered() {
 	if err != nil && err != types.ErrorStatusNotFound {
 		proxywasm.LogError("headers of the JWT API's answer: " + err.Error())
 	}
+	releaseHeaders(headers)
 	body := func() string {
 		b, _ := proxywasm.GetHttpCallResponseBody(0, 512)
+		release(b)
 		return string(b)
 	}
 	p.done(fetch.Judge(headers, body, p.config.ReadHeader, nowMS()))

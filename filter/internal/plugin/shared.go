@@ -16,6 +16,7 @@ func (s shared) Load() ([]byte, uint32) {
 		}
 		return nil, 0
 	}
+	release(data)
 	return data, version
 }
 
