@@ -55,6 +55,14 @@ class Project:
         return self.root if (self.root / "services" / "jwt_api").is_dir() else HOME
 
 
+def current_folder() -> Path:
+    """Where the user is; where that folder was removed under them, the project that this package came with."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return HOME
+
+
 def find_project(start: Path) -> Project:
     """The nearest folder upwards from `start` that is a project, else the one that came with the package.
 
@@ -139,11 +147,14 @@ def state_of(project: Project) -> State:
     """
     named = os.environ.get("SANDBOX_STATE_DIR")
     if named:
-        return State(root=Path(named).absolute())
+        return State(root=Path(named).resolve())
     from platformdirs import user_state_path
 
-    base = user_state_path("envoy-wasm-sandbox")
-    if not base.is_absolute() or base.parts[1:2] == ("~",):
+    try:
+        base = user_state_path("envoy-wasm-sandbox")
+    except RuntimeError:
+        base = Path()
+    if not base.is_absolute():  # neither HOME nor an account
         raise PreconditionError("there is no home folder to keep state in", hint="SANDBOX_STATE_DIR=/a/folder/you/own sandbox up")
     digest = hashlib.sha256(os.fsencode(project.root)).hexdigest()[:8]
     return State(root=base / f"{project.name}-{digest}")

@@ -5,7 +5,6 @@ import platform
 import sys
 import time
 import traceback
-from pathlib import Path
 
 from sandbox import __version__
 
@@ -16,9 +15,9 @@ def write_crash_file(error: Exception) -> str:
     about = f"sandbox {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv[1:2]}\n\n"
     try:
         from sandbox.files import make_private_folder, write_atomic
-        from sandbox.workspace import find_project, state_of
+        from sandbox.workspace import current_folder, find_project, state_of
 
-        folder = make_private_folder(state_of(find_project(Path.cwd())).crashes)
+        folder = make_private_folder(state_of(find_project(current_folder())).crashes)
         path = folder / f"bug-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
         write_atomic(path, (about + trace).encode())
     except Exception:

@@ -31,14 +31,13 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
 def version(output: OutputOption = Output.TEXT) -> None:
     """Show the versions of the sandbox, of the Envoy and the Python it runs, and which filter it ships."""
     import platform
-    from pathlib import Path
 
     from sandbox import __version__
     from sandbox.envoy.binary import envoy_version
     from sandbox.session.doctor import hash_modules
-    from sandbox.workspace import find_project
+    from sandbox.workspace import current_folder, find_project
 
-    modules = hash_modules(find_project(Path.cwd()))
+    modules = hash_modules(find_project(current_folder()))
     python = platform.python_version()
     if output is Output.JSON:
         from sandbox.view.terminal import print_json

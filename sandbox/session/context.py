@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.config import Settings, load_settings
@@ -13,7 +12,7 @@ from sandbox.errors import PreconditionError, StackError
 from sandbox.files import make_private_folder
 from sandbox.stack import Endpoints
 from sandbox.wait import Deadline
-from sandbox.workspace import Project, State, find_project, state_of
+from sandbox.workspace import Project, State, current_folder, find_project, state_of
 
 if TYPE_CHECKING:
     import httpx2
@@ -36,7 +35,7 @@ def open_context(flags: Mapping[str, Any]) -> Context:
 
     Raises: ConfigError, PreconditionError.
     """
-    project = find_project(Path.cwd())
+    project = find_project(current_folder())
     settings = load_settings(project.settings_yaml, flags)
     state = state_of(project)
     return Context(project=project, state=state, settings=settings, engine=select_engine(settings.engine, project, state))
