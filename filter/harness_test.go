@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("FAIL: a token was logged")
 		code = 1
 	}
-	if !strings.Contains(logged.String(), "proxy_debug_log: ") {
+	if flag.Lookup("test.run").Value.String() == "" && !strings.Contains(logged.String(), "proxy_debug_log: ") {
 		fmt.Println("FAIL: the log was not seen")
 		code = 1
 	}
@@ -56,12 +57,16 @@ func TestMain(m *testing.M) {
 
 var modules sync.Map // file → types.VMContext, because to compile one takes seconds
 
-func module(t *testing.T, compiler string) types.VMContext {
+func modulePath(compiler string) string {
 	folder := os.Getenv("FILTER_MODULES")
 	if folder == "" {
 		folder = "prebuilt"
 	}
-	file := filepath.Join(folder, "token_injector."+compiler+".wasm")
+	return filepath.Join(folder, "token_injector."+compiler+".wasm")
+}
+
+func module(t *testing.T, compiler string) types.VMContext {
+	file := modulePath(compiler)
 	if vm, ok := modules.Load(file); ok {
 		return vm.(types.VMContext)
 	}
