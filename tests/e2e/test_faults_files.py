@@ -65,16 +65,15 @@ def test_06_state_of_a_newer_sandbox(running: Sandbox):
     assert running.json("status")["phase"] == "running"
 
 
-def test_06_an_empty_key_file_is_named(sandbox: Sandbox):
-    (sandbox.state / "keys").mkdir(parents=True, mode=0o700)
-    (sandbox.state / "keys" / "jwt-api.jwk.json").write_bytes(b"")
-    done = sandbox.run("up", *sandbox.port_flags)
-    if done.returncode == 0:  # put aside, and a new one made
-        sandbox.down()
-    else:
-        done.expect(5)
-        assert "jwt-api.jwk.json" in done.stderr
-    sandbox.await_clean()
+def test_06_an_empty_key_file_is_put_aside(sandbox: Sandbox):
+    keys = sandbox.state / "keys"
+    keys.mkdir(parents=True, mode=0o700)
+    (keys / "jwt-api.jwk.json").write_bytes(b"")
+    sandbox.up()
+    assert json.loads((keys / "jwt-api.jwk.json").read_text())["kty"] == "EC"
+    assert [path.read_bytes() for path in keys.glob("jwt-api.jwk.json?*")] == [b""]
+    assert "jwt-api.jwk.json" in sandbox.run("logs", "jwt-api").expect(0).stdout
+    sandbox.down()
 
 
 THIRD_LISTENER = """static_resources:
