@@ -36,8 +36,9 @@ def exchange(context: Context, request: Request) -> Answer:
 
     found, endpoints = running_stack(context)
     expected = parse_expected(found.labels or {})
-    base = endpoints.host[BYPASS.name if request.bypass else INGRESS.name]
-    url = base.url + _path(request.path, endpoints)
+    name, path = _target(request, endpoints)
+    base, filtered = endpoints.host[name], name == INGRESS.name
+    url = base.url + path
     with open_client(REQUEST_TIMEOUT_S) as client:
         client.headers.clear()
         client.headers.update({"user-agent": "sandbox-curl", "accept": "*/*"})
@@ -50,10 +51,10 @@ def exchange(context: Context, request: Request) -> Answer:
             raise ConfigError(f"cannot send that request: {error}", hint="sandbox curl --help") from error
         except httpx2.HTTPError as error:
             raise StackError(f"{base.url} does not answer: {type(error).__name__}: {error}", hint="sandbox status") from error
-        injected = dict(injected_headers(response, expected.injected)) if not request.bypass else {}
+        injected = dict(injected_headers(response, expected.injected)) if filtered else {}
         value = injected.get(expected.injected.token_header)
         token = decode_token(value, _jwks(client, endpoints)) if value else None
-        missing = None if value or request.bypass else _why_no_token(client, endpoints)
+        missing = None if value or not filtered else _why_no_token(client, endpoints)
     return Answer(
         method=request.method,
         url=url,
@@ -64,7 +65,7 @@ def exchange(context: Context, request: Request) -> Answer:
         headers=_pairs(response.headers.raw),
         body=response.content,
         elapsed_s=elapsed_s,
-        injected=_names(expected) if expected.injected.where != "request" and not request.bypass else frozenset(),
+        injected=_names(expected) if expected.injected.where != "request" and filtered else frozenset(),
         token=token,
         no_token_because=missing,
     )
@@ -74,15 +75,20 @@ def _names(expected: Expected) -> frozenset[str]:
     return frozenset({expected.injected.marker_header, expected.injected.token_header})
 
 
-def _path(typed: str, endpoints: Endpoints) -> str:
-    """Accept `/x`, `x`, `?q` and a whole URL of the ingress or bypass."""
-    if "://" in typed:
-        parts = urlsplit(typed)
-        ports = {address.port for address in endpoints.host.values()}
-        if parts.hostname not in ("localhost", "127.0.0.1") or parts.port not in ports:
+def _target(request: Request, endpoints: Endpoints) -> tuple[str, str]:
+    """The name of the port and the path: from `/x`, `x`, `?q`, or a whole URL of the ingress or bypass."""
+    name, typed = BYPASS.name if request.bypass else INGRESS.name, request.path
+    if typed.lower().startswith(("http://", "https://")):
+        names = {endpoints.host[port.name].port: port.name for port in (INGRESS, BYPASS)}
+        try:
+            parts = urlsplit(typed)
+            host, name = parts.hostname, names.get(parts.port or 0, "")
+        except ValueError:
+            host, name = None, ""
+        if host not in ("localhost", "127.0.0.1") or not name:
             raise ConfigError(f"{typed} is not of this sandbox", hint=f"curl {typed}")
         typed = parts.path + (f"?{parts.query}" if parts.query else "")
-    return typed if typed.startswith("/") else f"/{typed}"
+    return name, typed if typed.startswith("/") else f"/{typed}"
 
 
 def _pairs(raw: list[tuple[bytes, bytes]]) -> Headers:

@@ -1,0 +1,165 @@
+"""`sandbox curl`: the forms that curl and httpie have taught everybody, against one running stack."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from stacks import Sandbox
+
+
+def echo(sandbox: Sandbox, *words: str, send: bytes | None = None) -> dict:
+    """What the upstream got."""
+    return json.loads(sandbox.run("curl", "-s", *words, send=send).expect(0).stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "path"),
+    [
+        (("/a",), "GET", "/a"),
+        (("a/b",), "GET", "/a/b"),
+        (("DELETE", "/a"), "DELETE", "/a"),
+        (("-X", "PUT", "/a"), "PUT", "/a"),
+        (("-X", "patch", "/a"), "PATCH", "/a"),
+        (("-d", "x", "/a"), "POST", "/a"),
+        (("-X", "PUT", "-d", "x", "/a"), "PUT", "/a"),
+        (("POST", "/a", "-d", ""), "POST", "/a"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_method_and_path(shared: Sandbox, words: tuple[str, ...], method: str, path: str):
+    got = echo(shared, *words)
+    assert (got["method"], got["path"]) == (method, path)
+
+
+def test_a_query_is_passed_on(shared: Sandbox):
+    assert echo(shared, "/a?b=1&c=%20d")["query"]["raw"] == "b=1&c=%20d"
+    assert echo(shared, "?b=1")["query"]["raw"] == "b=1"
+
+
+def test_headers_as_words_and_as_options(shared: Sandbox):
+    got = echo(shared, "/", "X-Team:red", "-H", "X-Team: blue", "-H", "x-colon: a:b", "x-empty:")
+    values = [(name, value) for name, value in got["headers"] if name.startswith("x-") and name[2:] in ("team", "colon", "empty")]
+    assert values == [("x-team", "red"), ("x-empty", ""), ("x-team", "blue"), ("x-colon", "a:b")]
+
+
+def test_bodies_from_the_command_line_a_file_and_standard_input(shared: Sandbox, tmp_path: Path):
+    assert echo(shared, "/", "-d", '{"a": 1}')["body"]["data"] == '{"a": 1}'
+    file = tmp_path / "body"
+    file.write_bytes(b"from a file\n")
+    assert echo(shared, "/", "-d", f"@{file}")["body"]["data"] == "from a file\n"
+    assert echo(shared, "/", "-d", "@-", send=b"from a pipe")["body"]["data"] == "from a pipe"
+
+
+def test_a_binary_body_arrives_byte_by_byte(shared: Sandbox, tmp_path: Path):
+    content = bytes(range(256)) * 4
+    file = tmp_path / "binary"
+    file.write_bytes(content)
+    body = echo(shared, "/", "-d", f"@{file}")["body"]
+    assert body["encoding"] == "base64"
+    assert base64.b64decode(body["data"]) == content
+
+
+def test_head_has_headers_and_no_body(shared: Sandbox):
+    done = shared.run("curl", "-I", "/").expect(0)
+    assert "HTTP/1.1 200 OK" in done.stdout
+    assert "x-wasm-filter: hello from wasm" in done.stdout
+    answer = shared.json("curl", "-I", "/")
+    assert (answer["method"], answer["body"]) == ("HEAD", "")
+
+
+def test_include_prints_head_and_body_as_curl_does(shared: Sandbox):
+    process = shared.run("curl", "-i", "/").expect(0)
+    head, _, body = process.stdout.partition("\r\n\r\n")
+    lines = head.split("\r\n")
+    assert lines[0] == "HTTP/1.1 200 OK"
+    assert "x-wasm-filter: hello from wasm" in lines
+    [token] = [line for line in lines if line.startswith("x-auth: Bearer ")]
+    assert token.count(".") == 2, "unshortened, as curl prints it"
+    assert json.loads(body)["method"] == "GET"
+
+
+def test_verbose_shows_the_request_too(shared: Sandbox):
+    done = shared.run("curl", "-v", "/x", "x-a:b").expect(0)
+    assert f"> GET http://127.0.0.1:{shared.ports['ingress']}/x" in done.stdout
+    assert "> x-a: b" in done.stdout
+
+
+def test_silent_is_the_body_and_nothing_else(shared: Sandbox):
+    done = shared.run("curl", "-s", "/").expect(0)
+    assert json.loads(done.stdout)["path"] == "/"
+    assert done.stderr == ""
+
+
+def test_output_into_a_file(shared: Sandbox, tmp_path: Path):
+    file = tmp_path / "out"
+    done = shared.run("curl", "/", "-o", str(file)).expect(0)
+    assert json.loads(file.read_bytes())["path"] == "/"
+    assert done.stdout == ""
+    missing = tmp_path / "no" / "folder" / "out"
+    assert str(missing) in shared.run("curl", "/", "-o", str(missing)).expect(3).error
+
+
+def test_output_as_json_holds_the_whole_exchange(shared: Sandbox):
+    answer = shared.json("curl", "POST", "/p", "-d", "x")
+    assert (answer["method"], answer["status"], answer["reason"], answer["http_version"]) == ("POST", 200, "OK", "HTTP/1.1")
+    assert answer["url"] == f"http://127.0.0.1:{shared.ports['ingress']}/p"
+    assert answer["injected"] == ["x-auth", "x-wasm-filter"]
+    assert answer["token"]["subject"] == "envoy"
+    assert answer["token"]["verified"] is True
+    assert json.loads(answer["body"])["body"]["data"] == "x"
+
+
+def test_the_filters_headers_are_marked_and_the_token_is_shortened(shared: Sandbox):
+    lines = shared.run("curl", "/").expect(0).stdout.splitlines()
+    assert "x-wasm-filter: hello from wasm  ◀ filter" in lines
+    [token] = [line for line in lines if line.startswith("x-auth: ")]
+    assert token.endswith("…  ◀ filter")
+    assert "signature verified" in "\n".join(lines)
+
+
+def test_bypass_goes_around_the_filter(shared: Sandbox):
+    done = shared.run("curl", "--bypass", "-i", "/").expect(0)
+    assert "x-wasm-filter" not in done.stdout
+    assert "HTTP/1.1 200 OK" in done.stdout
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_whole_url_of_this_sandbox_is_taken(shared: Sandbox, host: str):
+    assert echo(shared, f"http://{host}:{shared.ports['ingress']}/whole?q=1")["path"] == "/whole"
+
+
+def test_a_whole_url_of_the_bypass_goes_there(shared: Sandbox):
+    answer = shared.json("curl", f"http://localhost:{shared.ports['bypass']}/x")
+    assert answer["url"] == f"http://127.0.0.1:{shared.ports['bypass']}/x"
+    assert "x-wasm-filter" not in dict(answer["headers"])
+
+
+def test_a_whole_url_of_the_console_is_refused(shared: Sandbox):
+    assert "is not of this sandbox" in shared.run("curl", f"http://localhost:{shared.ports['console']}/stats").expect(2).error
+
+
+def test_a_url_inside_of_a_query_is_none_of_ours(shared: Sandbox):
+    assert echo(shared, "/a?to=http://example.com/")["query"]["raw"] == "to=http://example.com/"
+
+
+@pytest.mark.parametrize("url", ["http://example.com/", "http://127.0.0.1:1/", "http://127.0.0.1:http/", "http://[::1/"])
+def test_a_url_of_elsewhere_is_refused(shared: Sandbox, url: str):
+    done = shared.run("curl", url).expect(2)
+    assert url in done.error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("/", "-H", "bad name: x"), ("/", "x-a:b\r\nx-c:d"), ("/a b", "-X", "G T"), ("/", "x-ü:1")],
+)
+def test_a_request_that_cannot_be_sent(shared: Sandbox, words: tuple[str, ...]):
+    done = shared.run("curl", *words).expect(2)
+    assert done.error.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_status_is_an_answer(shared: Sandbox):
+    answer = shared.json("curl", "/status/503")
+    assert answer["status"] == 503
+    assert dict(answer["headers"])["x-wasm-filter"] == "hello from wasm"
