@@ -16,6 +16,9 @@ _BUNDLED = _PACKAGE / "project"
 HOME = _BUNDLED if _BUNDLED.is_dir() else _PACKAGE.parent
 """The project that this package came with: a copy inside the wheel, or the checkout itself."""
 
+MODULE_KINDS = ("tinygo", "go")
+"""The builds of the filter that a project ships; the first is the one that runs unless the settings ask for another."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
@@ -48,6 +51,15 @@ class Project:
         """The folder with the compiled modules and their manifest."""
         mine = self.root / "filter" / "prebuilt"
         return mine if mine.is_dir() else HOME / "filter" / "prebuilt"
+
+    @property
+    def manifest_json(self) -> Path:
+        """What the compiled modules were built with, and their hashes."""
+        return self.prebuilt / "manifest.json"
+
+    def module(self, kind: str) -> Path:
+        """The module of one of `MODULE_KINDS`; need not exist."""
+        return self.prebuilt / f"token_injector.{kind}.wasm"
 
     @property
     def services_root(self) -> Path:

@@ -12,7 +12,8 @@ from sandbox.errors import PreconditionError
 @app.command(epilog="Examples: sandbox doctor · sandbox doctor -o json · sandbox doctor | pbcopy")
 def doctor(output: OutputOption = Output.TEXT) -> None:
     """Check what this machine has of what the sandbox needs; made to be pasted into a bug report."""
-    from sandbox.session.doctor import FAILED, overall, run_doctor
+    from sandbox.session.doctor.base import FAILED, overall
+    from sandbox.session.doctor.run import run_doctor
     from sandbox.view.doctor import render_check
     from sandbox.view.terminal import print_json, stdout
 
@@ -34,7 +35,7 @@ def version(output: OutputOption = Output.TEXT) -> None:
 
     from sandbox import __version__
     from sandbox.envoy.binary import envoy_version
-    from sandbox.session.doctor import hash_modules
+    from sandbox.session.modules import hash_modules
     from sandbox.workspace import current_folder, find_project
 
     modules = hash_modules(find_project(current_folder()))

@@ -39,7 +39,7 @@ def prepare(project: Project, settings: Settings) -> Prepared:
 
     Raises: ConfigError, PreconditionError.
     """
-    module = _read(project.prebuilt / f"token_injector.{settings.module}.wasm")
+    module = _read(project.module(settings.module))
     text = _read(project.filter_yaml).decode(errors="replace")
     return Prepared(
         envoy=find_envoy(),
