@@ -60,6 +60,7 @@ $(VENV)/bin/pip:
 
 # The development environment holds the other one: whoever ran `make test` need not install again for `make up`.
 $(RUN_STAMP): requirements/run.txt pyproject.toml | $(VENV)/bin/pip
+	@echo "Installing into $(VENV); to type sandbox alone later: . $(VENV)/bin/activate"
 	@test -e $(DEV_STAMP) && test $(DEV_STAMP) -nt requirements/run.txt || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.errors import ConfigError
+from sandbox.workspace import MODULE_KINDS
 
 
 def _port(text: str) -> int:
@@ -53,7 +54,7 @@ _KEYS: Mapping[str, _Key] = {
     "bypass_port": _Key(None, _port, "a port from 1 to 65535"),
     "console_port": _Key(None, _port, "a port from 1 to 65535"),
     "workers": _Key(2, _workers, "a number from 1 to 64"),
-    "module": _Key("tinygo", _one_of("tinygo", "go"), "tinygo or go"),
+    "module": _Key(MODULE_KINDS[0], _one_of(*MODULE_KINDS), " or ".join(MODULE_KINDS)),
     "timeout_s": _Key(60.0, _seconds, "seconds from 0.1 to 3600"),
 }
 _NOT_SETTINGS = {
