@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pexpect
 import psutil
 
 T = TypeVar("T")
@@ -128,6 +129,7 @@ class Sandbox:
         }
         self.program = ("-m", "sandbox")
         self._started: list[subprocess.Popen[bytes]] = []
+        self._terminals: list[pexpect.spawn[str]] = []
 
     # Commands
 
@@ -146,6 +148,14 @@ class Sandbox:
         process = subprocess.Popen(self.command(*args), env=self.environment, cwd=self.folder, process_group=0, **options)
         self._started.append(process)
         return process
+
+    def spawn(self, *args: str, **variables: str) -> "pexpect.spawn[str]":
+        """Start a command in a terminal of its own."""
+        program, *rest = self.command(*args)
+        environment = {**self.environment, "TERM": "xterm-256color", **variables}
+        options = {"cwd": str(self.folder), "encoding": "utf-8", "timeout": 60, "dimensions": (50, 160)}
+        self._terminals.append(pexpect.spawn(program, rest, env=environment, **options))
+        return self._terminals[-1]
 
     def finish(self, process: "subprocess.Popen[bytes]", *, timeout_s: float = 60.0, send: bytes | None = None) -> Done:
         """Wait for a command that was started."""
@@ -227,7 +237,8 @@ class Sandbox:
         if self.state.exists():
             found += [f"temporary {path}" for path in self.state.rglob("*") if path.name.startswith((".", "validate-", "tmp"))]
         found += [f"temporary {path}" for path in self.temp.rglob("*")]
-        started = {process.pid for process in self._started}
+        started = {process.pid for process in (*self._started, *self._terminals)}
+        found += [f"terminal with {terminal.args} is open" for terminal in self._terminals if not terminal.closed]
         for child in psutil.Process().children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 if child.status() == psutil.STATUS_ZOMBIE and child.pid not in started:
@@ -243,6 +254,8 @@ class Sandbox:
 
     def destroy(self) -> None:
         """End whatever is left, by process and never by name."""
+        for terminal in self._terminals:
+            terminal.close(force=True)
         for process in self._started:
             if process.poll() is None:
                 process.kill()

@@ -16,11 +16,7 @@ ESCAPE = "\x1b"
 
 def in_terminal(sandbox: Sandbox, *words: str, **variables: str) -> str:
     """What a terminal gets to see."""
-    command = sandbox.command(*words)
-    environment = {**sandbox.environment, "TERM": "xterm-256color", **variables}
-    terminal = pexpect.spawn(
-        command[0], command[1:], env=environment, cwd=str(sandbox.folder), encoding="utf-8", timeout=60, dimensions=(50, 160)
-    )
+    terminal = sandbox.spawn(*words, **variables)
     terminal.expect(pexpect.EOF)
     terminal.close()
     return terminal.before

@@ -20,17 +20,9 @@ def serve(sock):
 SLOW = "import time\n\ndef serve(sock):\n    while True:\n        time.sleep(1)\n"
 
 
-def spawn(sandbox: Sandbox, *args: str) -> "pexpect.spawn[str]":
-    """A command in a terminal of its own."""
-    words = sandbox.command(*args)
-    return pexpect.spawn(
-        words[0], words[1:], env={**sandbox.environment, "TERM": "xterm"}, cwd=str(sandbox.folder), encoding="utf-8", timeout=60
-    )
-
-
 def test_22_ctrl_c_in_a_terminal_while_it_starts(own: Sandbox, project):
     replace_service(project, "upstream", SLOW)
-    terminal = spawn(own, "up", *own.port_flags)
+    terminal = own.spawn("up", *own.port_flags)
     terminal.expect("upstream")
     terminal.sendintr()
     terminal.expect(pexpect.EOF)
@@ -69,7 +61,7 @@ def test_22_second_ctrl_c_kills(own: Sandbox, project):
 
 
 def test_22_ctrl_c_in_the_foreground(sandbox: Sandbox):
-    terminal = spawn(sandbox, "up", "--foreground", *sandbox.port_flags)
+    terminal = sandbox.spawn("up", "--foreground", *sandbox.port_flags)
     terminal.expect("ready in")
     get(f"http://127.0.0.1:{sandbox.ports['ingress']}/in-the-log")
     terminal.expect("/in-the-log")
