@@ -242,7 +242,7 @@ def stack_in(folder: Path) -> Iterator[Stack]:
     stack.put_filter(*shipped("tinygo"))
     try:
         yield stack
-        assert stack.console.stop() == 0
+        assert stack.console.stop() == -signal.SIGTERM
         assert stack.console.stopped_in_s < STOP_S
         log = stack.console.log.read_text()
         assert "Traceback" not in log
@@ -343,7 +343,7 @@ def test_a_frozen_envoy_holds_nobody_up(tmp_path: Path) -> None:
             waiting.sendall(b"GET /stats HTTP/1.1\r\nhost: localhost\r\n\r\n")
             console = psutil.Process(stack.console.pid)
             eventually(lambda: len(console.net_connections("unix")) > 0)
-            assert stack.console.stop() == 0
+            assert stack.console.stop() == -signal.SIGTERM
             assert stack.console.stopped_in_s < STOP_S
         frozen.resume()
 
@@ -357,7 +357,7 @@ def test_a_reader_that_stops_reading_holds_nobody_up(tmp_path: Path) -> None:
             slow.sendall(b"GET /stats HTTP/1.1\r\nhost: localhost\r\n\r\n" * 40)
             assert slow.recv(12) == b"HTTP/1.1 200"
             assert stack.status()["envoy"]["state"] == "LIVE"
-            assert stack.console.stop() == 0
+            assert stack.console.stop() == -signal.SIGTERM
             assert stack.console.stopped_in_s < STOP_S
 
 

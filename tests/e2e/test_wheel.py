@@ -49,6 +49,7 @@ def test_the_wheel_carries_the_project(wheel: Path) -> None:
         "sandbox/project/filter/prebuilt/token_injector.tinygo.wasm",
         "sandbox/project/filter/prebuilt/token_injector.go.wasm",
         "sandbox/project/services/jwt_api/__main__.py",
+        "sandbox/project/services/serving/server.py",
         "sandbox/project/services/upstream/__main__.py",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "services/", "benchmarks/"))]

@@ -8,13 +8,9 @@ import sys
 
 import pytest
 
-import services.jwt_api.logs
-import services.upstream.logs
+from services.serving.logs import LineFormatter
 
-FORMATTERS = {
-    "jwt-api": services.jwt_api.logs.LineFormatter(),
-    "upstream": services.upstream.logs.LineFormatter(),
-}
+FORMATTERS = {name: LineFormatter(name) for name in ("jwt-api", "upstream")}
 
 
 def record(message: str, *args: object, **facts: object) -> logging.LogRecord:
