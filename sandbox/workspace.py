@@ -140,6 +140,16 @@ class State:
         return self.root / "run"
 
     @property
+    def alive(self) -> Path:
+        """A lock that every process of the stack holds as long as it lives."""
+        return self.root / ALIVE
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What the supervisor itself had to say, which is nothing unless it broke."""
+        return self.logs / "supervisor.log"
+
+    @property
     def crashes(self) -> Path:
         """The last lines of services that crashed, and traces of our own bugs."""
         return self.root / "crashes"
@@ -150,6 +160,15 @@ RUN_FILTER_YAML = "xds/filter.yaml"
 RUN_MODULES = "xds/modules"
 RUN_ADMIN_SOCKET = "admin/envoy.sock"
 """Names inside the run folder, which is Envoy's working folder; envoy.yaml says the same."""
+RUN_PLAN = "plan.json"
+RUN_INSTANCE = "instance.json"
+RUN_CRASHED = "crashed.json"
+RUN_CONTROL_SOCKET = "control.sock"
+"""Further names there, of the local engine: what is to run, what runs, when it crashed, and how to talk to it."""
+ALIVE = "alive"
+LOG = "stack.log"
+PREVIOUS_LOG = "stack.previous.log"
+"""Names in the state folder and in its folder of logs."""
 
 
 def state_of(project: Project) -> State:

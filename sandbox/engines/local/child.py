@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from sandbox.stack import Launch
 
@@ -39,11 +40,15 @@ class Child:
         self.restarts = 0
         self.start_again_at_s: float | None = None
         self.ending_since_s: float | None = None
+        self._dry = False
         self._exits: deque[float] = deque(maxlen=CRASH_LOOP_EXITS)
         self._pending = b""
 
-    def spawn(self, keep: int) -> None:
-        """Fork. `keep` is a descriptor that the new process holds all its life. Not to be called with other threads about."""
+    def spawn(self, keep: int) -> int:
+        """Fork; returns `output`. Not to be called with other threads about.
+
+        `keep` is a descriptor that the new process holds all its life.
+        """
         if self.launch.serve:
             run = self._server()
         else:
@@ -59,6 +64,7 @@ class Child:
         self.pid, self.output, self.started_s = pid, output, time.monotonic()
         self.state, self.start_again_at_s, self.ending_since_s = "running", None, None
         self.tail.clear()
+        return output
 
     def _server(self) -> Callable[[], object]:
         """Import the server before the fork, so that all servers pay once for what they share.
@@ -109,7 +115,9 @@ class Child:
         try:
             chunk = os.read(self.output, 1 << 16)
         except BlockingIOError:
+            self._dry = True
             return
+        self._dry = False
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         if not chunk or len(self._pending) > MAX_PENDING_BYTES:
             lines, self._pending = [*lines, self._pending], b""
@@ -120,6 +128,24 @@ class Child:
             if line:
                 self.tail.append(line)
                 yield line
+
+    def drain(self) -> Iterator[bytes]:
+        """What a dead service still had to say. A grandchild that holds the pipe open keeps nobody waiting."""
+        while self.output is not None:
+            yield from self.lines()
+            if self._dry and self.output is not None:
+                os.close(self.output)
+                self.output = None
+
+    def state_now(self) -> dict[str, Any]:
+        """The fields of `ServiceState`."""
+        uptime_s = round(time.monotonic() - self.started_s, 3) if self.pid is not None else 0.0
+        return {"name": self.name, "state": self.state, "pid": self.pid, "uptime_s": uptime_s, "restarts": self.restarts}
+
+    def end(self) -> None:
+        """Ask it to end; `ending_since_s` says since when."""
+        self.ending_since_s = time.monotonic()
+        self.signal(signal.SIGTERM)
 
     def signal(self, number: int) -> None:
         """Signal the process; it is our child and not reaped, so the number is its own."""

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sandbox.workspace import RUN_CONTROL_SOCKET
+
 Message = dict[str, Any]
-SOCKET = "control.sock"
 
 
 class Channel:
@@ -59,7 +60,7 @@ def connect(folder: Path, *, timeout_s: float = 5.0) -> Channel | None:
     connection.settimeout(timeout_s)
     try:
         with working_folder(folder):
-            connection.connect(SOCKET)
+            connection.connect(RUN_CONTROL_SOCKET)
     except OSError:
         connection.close()
         return None

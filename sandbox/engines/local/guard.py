@@ -17,8 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-ALIVE = "alive"
-CRASHED = "crashed.json"
+from sandbox.workspace import ALIVE, RUN_CRASHED
+
 PATIENCE_S = 0.5
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -53,7 +53,7 @@ def main() -> None:
         from sandbox.files import write_json
 
         with contextlib.suppress(PreconditionError):
-            write_json(run / CRASHED, {"at": time.time()})
+            write_json(run / RUN_CRASHED, {"at": time.time()})
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(supervisor, signal.SIGKILL)
     _end_the_rest(run)
@@ -75,7 +75,7 @@ def _end_the_rest(run: Path) -> None:
     patient_until_s = time.monotonic() + PATIENCE_S
     while _reap():
         if time.monotonic() > patient_until_s:
-            from sandbox.engines.local.orphans import kill_orphans
+            from sandbox.engines.local.cleanup import kill_orphans
 
             kill_orphans(run)
         time.sleep(0.01)

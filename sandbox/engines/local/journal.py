@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sandbox.events import LogRecord
+from sandbox.workspace import LOG, PREVIOUS_LOG
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024
@@ -27,8 +28,8 @@ class JournalWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "stack.log"
-        self._previous = folder / "stack.previous.log"
+        self._path = folder / LOG
+        self._previous = folder / PREVIOUS_LOG
         for path in (self._path, self._previous):
             path.unlink(missing_ok=True)
         self._open()
@@ -120,8 +121,8 @@ class _Reader:
     """Reads the current file to its end, again and again, and follows it when the writer begins a new one."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "stack.log"
-        self._previous = folder / "stack.previous.log"
+        self._path = folder / LOG
+        self._previous = folder / PREVIOUS_LOG
         self._file: BinaryIO | None = None
         self._rest = b""
 

@@ -2,8 +2,12 @@
 
 import errno
 import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from sandbox.engines.base import WantedPort
 from sandbox.errors import PreconditionError
+from sandbox.stack import ENVOY, PUBLISHED, SERVICES, Address, Endpoints
 
 HOST = "127.0.0.1"
 
@@ -44,3 +48,58 @@ def holder_of(number: int) -> str:
     except psutil.Error:
         pass
     return "another program"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """Every port of the stack. `listeners` are open sockets, by the port's name; Envoy's are not among them, it binds its own."""
+
+    endpoints: Endpoints
+    listeners: dict[str, socket.socket]
+    notices: tuple[str, ...]
+
+    def release(self) -> None:
+        """Close the sockets; whoever was handed their descriptors keeps them."""
+        for listener in self.listeners.values():
+            listener.close()
+
+
+def reserve(wanted: Sequence[WantedPort]) -> Reservation:
+    """Take a port for each of the stack; those that nobody asked for are any that is free.
+
+    Raises: PreconditionError that names the holder of an exact port.
+    """
+    anything = [WantedPort(name=port.name, number=0, exact=False) for service in SERVICES for port in service.ports]
+    wishes = {want.name: want for want in (*anything, *wanted)}
+    listeners: dict[str, socket.socket] = {}
+    notices = []
+    try:
+        for want in sorted(wishes.values(), key=lambda want: not want.exact):
+            listener = listen(want.number)
+            if listener is None:
+                mine = (f"the {name}" for name, taken in listeners.items() if port_of(taken) == want.number)
+                holder = next(mine, None) or holder_of(want.number)
+                listener = _listen_elsewhere(want, holder)
+                notices.append(f"port {want.number} is taken by {holder}: the {want.name} is on {port_of(listener)}")
+            listeners[want.name] = listener
+    except BaseException:
+        for listener in listeners.values():
+            listener.close()
+        raise
+    addresses = {name: Address(host=HOST, port=port_of(listeners[name])) for name in wishes}
+    for port in ENVOY.ports:
+        listeners.pop(port.name).close()
+    host = {port.name: addresses[port.name] for port in PUBLISHED}
+    return Reservation(endpoints=Endpoints(inside=addresses, host=host), listeners=listeners, notices=tuple(notices))
+
+
+def _listen_elsewhere(want: WantedPort, holder: str) -> socket.socket:
+    if want.exact:
+        raise PreconditionError(
+            f"port {want.number} for the {want.name} is taken by {holder}",
+            hint=f"sandbox up --{want.name}-port {want.number + 1}",
+        )
+    listener = listen(0)
+    if listener is None:
+        raise PreconditionError("no free port is left on 127.0.0.1", hint="ss -ltn")
+    return listener

@@ -1,0 +1,106 @@
+"""The start of a local stack, and the hold that its starter has on it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from sandbox.engines.local.cleanup import MARK, clean_up
+from sandbox.engines.local.control import Channel
+from sandbox.engines.local.messages import parse_event, read_messages
+from sandbox.engines.local.plan import Plan, write_plan
+from sandbox.errors import PreconditionError, StackError
+from sandbox.events import EngineEvent
+from sandbox.files import make_private_folder, write_atomic
+from sandbox.wait import Deadline
+from sandbox.workspace import RUN_CRASHED, RUN_PLAN, State
+
+ABORT_TIMEOUT_S = 10.0
+
+
+def start_stack(state: State, plan: Plan, files: Mapping[str, bytes]) -> "LocalRun":
+    """Lay out the run folder and start the guard, which starts everything else.
+
+    Raises: PreconditionError; then nothing is left.
+    """
+    mine, theirs = socket.socketpair()
+    try:
+        _lay_out(state, plan, files)
+        guard = _start_guard(state, plan, theirs.fileno())
+    except BaseException as error:
+        mine.close()  # a guard that did start ends with it
+        clean_up(state, Deadline(ABORT_TIMEOUT_S))
+        if isinstance(error, OSError):
+            raise PreconditionError(f"cannot start in {state.run}: {error.strerror}", hint=f"df -h {state.root}") from error
+        raise
+    finally:
+        theirs.close()
+    return LocalRun(state, Channel(mine), guard)
+
+
+def _lay_out(state: State, plan: Plan, files: Mapping[str, bytes]) -> None:
+    shutil.rmtree(state.run, ignore_errors=True)
+    for folder in (state.root, state.run, state.logs):
+        make_private_folder(folder)
+    for name, content in files.items():
+        (state.run / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(state.run / name, content)
+    write_plan(state.run / RUN_PLAN, plan)
+
+
+def _start_guard(state: State, plan: Plan, owner: int) -> "subprocess.Popen[bytes]":
+    write_atomic(state.supervisor_log, b"")
+    with state.supervisor_log.open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "sandbox.engines.local.guard", str(state.run), str(owner)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(owner, *plan.sockets.values()),
+            env={**os.environ, MARK: str(state.run)},
+        )
+
+
+class LocalRun:
+    """Implements `Run`. As long as it is not released, its end of the socket is what keeps the stack alive."""
+
+    def __init__(self, state: State, owner: Channel, guard: "subprocess.Popen[bytes]") -> None:
+        self._state = state
+        self._owner = owner
+        self._guard = guard
+
+    def events(self, timeout_s: float) -> Sequence[EngineEvent]:
+        """See `Run.events`."""
+        messages = self._owner.wait(timeout_s)
+        if self._owner.closed or any(message["event"] == "end" for message in messages):
+            self._guard.wait()
+            raise self._ended_early()
+        return [event for message in messages if (event := parse_event(message))]
+
+    def adopt(self, *, release: bool) -> None:
+        """See `Run.adopt`."""
+        self._owner.send({"op": "adopt", "release": release})
+
+    def abort(self) -> None:
+        """See `Run.abort`."""
+        deadline = Deadline(ABORT_TIMEOUT_S)
+        try:
+            self._owner.send({"op": "stop", "kill": False})
+            for _ in read_messages(self._owner, deadline):
+                pass
+        finally:
+            # Also on a second Ctrl-C, which ends the wait above: then nobody is asked any more.
+            if not self._owner.closed:
+                self._owner.send({"op": "stop", "kill": True})
+            self._guard.wait()
+            clean_up(self._state, deadline)
+
+    def _ended_early(self) -> StackError:
+        if (self._state.run / RUN_CRASHED).exists():
+            log = self._state.supervisor_log
+            last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+            return StackError(f"the supervisor crashed: {last or 'it was killed'}", hint=f"cat {log}; sandbox up")
+        return StackError("the stack was stopped while it started", hint="sandbox up")
