@@ -75,11 +75,13 @@ class Launch:
     """How the local engine starts one service.
 
     Either `argv` (a program) or `serve` (`module:function`, a Python server that is handed its listening socket).
-    `listens` names the port of which it gets the socket.
+    `listens` names the port of which it gets the socket. `shares` are modules that several servers need and that are slow to
+    import: the engine imports them once, before it forks.
     """
 
     name: str
     argv: tuple[str, ...] = ()
     serve: str = ""
     listens: str = ""
+    shares: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()

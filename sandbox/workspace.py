@@ -125,6 +125,11 @@ class State:
         return self.root / "validated.json"
 
     @property
+    def validation(self) -> Path:
+        """Where Envoy looks at a new envoy.yaml; there only meanwhile."""
+        return self.root / "validation"
+
+    @property
     def lock(self) -> Path:
         """Held while a stack is being started, restarted or stopped."""
         return self.root / "lock"

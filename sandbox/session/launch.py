@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from sandbox.workspace import (
     Project,
     State,
 )
+
+_SHARED = ("fastapi", "uvicorn", "uvicorn.loops.asyncio", "uvicorn.protocols.http.h11_impl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +79,15 @@ def check_bootstrap(prepared: Prepared, files: dict[str, bytes], project: Projec
     digest = hashlib.sha256(prepared.bootstrap.encode() + bytes(prepared.envoy)).hexdigest()
     if (load_json(state.validated) or {}).get("bootstrap") == digest:
         return
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(dir=state.root, prefix="validate-") as folder:
+    folder = state.validation
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
         for name in (RUN_ENVOY_YAML, RUN_FILTER_YAML):
-            (Path(folder) / name).parent.mkdir(exist_ok=True)
-            write_atomic(Path(folder) / name, files[name])
-        complaints = validate(prepared.envoy, Path(folder))
+            (folder / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomic(folder / name, files[name])
+        complaints = validate(prepared.envoy, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     if complaints:
         raise ConfigError(
             f"{project.envoy_yaml}: {configuration_error(complaints) or complaints[-1]}",
@@ -103,13 +108,15 @@ def launches(prepared: Prepared, endpoints: Endpoints, settings: Settings, state
             name=JWT_API.name,
             serve="services.jwt_api.__main__:serve",
             listens=JWT_API_PORT.name,
+            shares=_SHARED,
             environment=(("JWT_API_KEY_FILE", str(state.jwt_key)),),
         ),
-        Launch(name=UPSTREAM.name, serve="services.upstream.__main__:serve", listens=UPSTREAM_PORT.name),
+        Launch(name=UPSTREAM.name, serve="services.upstream.__main__:serve", listens=UPSTREAM_PORT.name, shares=_SHARED),
         Launch(
             name=CONSOLE.name,
             serve="sandbox.console.__main__:serve",
             listens=CONSOLE_PORT.name,
+            shares=_SHARED,
             environment=(
                 ("CONSOLE_ADMIN_SOCKET", RUN_ADMIN_SOCKET),
                 ("CONSOLE_JWT_API_URL", inside[JWT_API_PORT.name].url),

@@ -160,6 +160,14 @@ def test_restart_of_one_service_leaves_the_others(stack: Sandbox):
     stack.down()
 
 
+def test_restart_runs_the_services_code_as_it_is_now(broken: Sandbox, project):
+    broken.up()
+    replace_text(project / "services" / "upstream" / "echo.py", '"method": scope', '"verb": scope')
+    broken.run("restart", "upstream").expect(0)
+    assert '"verb": "GET"' in broken.run("curl", "/").expect(0).stdout
+    broken.down()
+
+
 def test_restart_of_all_replaces_every_process_and_keeps_the_ports(stack: Sandbox):
     stack.up()
     before = stack.pids()

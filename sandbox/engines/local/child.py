@@ -1,6 +1,5 @@
 """One service of the local stack as a process: start it, read its lines, know when to start it again."""
 
-import functools
 import importlib
 import os
 import signal
@@ -8,7 +7,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from sandbox.stack import Launch
@@ -19,10 +18,6 @@ MAX_BACKOFF_S = 5.0
 CRASH_LOOP_EXITS = 5
 CRASH_LOOP_WINDOW_S = 60.0
 MAX_PENDING_BYTES = 1 << 20
-
-
-def _raise(error: BaseException) -> None:
-    raise error
 
 
 class Child:
@@ -49,16 +44,11 @@ class Child:
 
         `keep` is a descriptor that the new process holds all its life.
         """
-        if self.launch.serve:
-            run = self._server()
-        else:
-            argv = self.launch.argv
-            run = lambda: os.execve(argv[0], argv, dict(os.environ))  # noqa: E731, S606 - shares the fork's set-up below
         output, write_end = os.pipe()
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            self._become(run, write_end, keep)
+            self._become(write_end, keep)
         os.close(write_end)
         os.set_blocking(output, False)
         self.pid, self.output, self.started_s = pid, output, time.monotonic()
@@ -66,22 +56,18 @@ class Child:
         self.tail.clear()
         return output
 
-    def _server(self) -> Callable[[], object]:
-        """Import the server before the fork, so that all servers pay once for what they share.
-
-        One that cannot be imported fails in its own process, as if it had been started as a program.
-        """
-        module, function = self.launch.serve.split(":")
-        listener = self.listener
-        if listener is None:
+    def _run(self) -> None:
+        """What the new process does. A service's own code is imported there, anew at each start, and fails there."""
+        if not self.launch.serve:
+            argv = self.launch.argv
+            os.execve(argv[0], argv, dict(os.environ))  # noqa: S606 - no shell is meant
+        if self.listener is None:
             raise ValueError(f"{self.name} has no socket to listen on")
-        try:
-            serve = getattr(importlib.import_module(module), function)
-        except (Exception, SystemExit) as error:
-            return functools.partial(_raise, error)
-        return lambda: serve(socket.socket(fileno=listener))
+        module, function = self.launch.serve.split(":")
+        serve = getattr(importlib.import_module(module), function)
+        serve(socket.socket(fileno=self.listener))
 
-    def _become(self, run: Callable[[], object], write_end: int, keep: int) -> None:
+    def _become(self, write_end: int, keep: int) -> None:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -96,7 +82,7 @@ class Child:
             os.closerange(low, 1024)
             sys.stdout = sys.stderr = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
             os.environ.update(self.launch.environment)
-            run()
+            self._run()
             status = 0
         except SystemExit as exit_:
             status = exit_.code if isinstance(exit_.code, int) else 1

@@ -24,8 +24,13 @@ MARK = "SANDBOX_RUN"
 
 def is_alive(state: State) -> bool:
     """Whether guard, supervisor or a service still runs: each holds the lock."""
+    return is_locked(state.alive)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock of that file."""
     try:
-        handle = os.open(state.alive, os.O_RDWR)
+        handle = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return False
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.engines.base import Run, StackState, WantedPort
-from sandbox.engines.local.cleanup import clean_up, is_alive
+from sandbox.engines.local.cleanup import clean_up, is_alive, is_locked
 from sandbox.engines.local.control import connect
 from sandbox.engines.local.journal import read_journal
 from sandbox.engines.local.messages import parse_state, read_events, read_messages
@@ -51,6 +51,8 @@ class LocalEngine:
             last_sign = run.stat().st_mtime
         except FileNotFoundError:
             return StackState(phase="stopped")
+        if not note and is_locked(self._state.lock):  # another command lays it out this very moment
+            return StackState(phase="starting")
         noted = (load_json(run / RUN_CRASHED) or {}).get("at")
         return StackState(phase="crashed", crashed_at=noted if isinstance(noted, float) else last_sign)
 

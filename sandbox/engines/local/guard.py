@@ -61,6 +61,8 @@ def main() -> None:
 
 def _await_end(supervisor: int) -> bool:
     """Reap what services orphan, until the supervisor has ended; returns whether it ended well. It stays a zombie."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13; nobody orphans to us there
+        return os.waitpid(supervisor, 0)[1] == 0
     while True:
         ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
         if ended is None:

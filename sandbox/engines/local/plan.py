@@ -42,7 +42,7 @@ def load_plan(path: Path) -> Plan:
 
 def _launch(item: dict[str, Any]) -> Launch:
     environment = tuple((name, text) for name, text in item.pop("environment"))
-    return Launch(argv=tuple(item.pop("argv")), environment=environment, **item)
+    return Launch(argv=tuple(item.pop("argv")), shares=tuple(item.pop("shares")), environment=environment, **item)
 
 
 def parse_endpoints(value: Mapping[str, Any]) -> Endpoints:

@@ -5,6 +5,7 @@ It ends the stack when it is told to, when its owner goes away before adopting i
 
 import contextlib
 import gc
+import importlib
 import os
 import selectors
 import shutil
@@ -74,9 +75,15 @@ class Supervisor:
         """Start everything, then decide until all has ended."""
         self._write_instance()
         # Programs first: they need nothing of ours, and load while this process imports what the servers share.
-        for child in sorted(self._children, key=lambda child: bool(child.launch.serve)):
-            self._spawn(child)
+        for child in self._children:
+            if not child.launch.serve:
+                self._spawn(child)
+        for module in {module for child in self._children for module in child.launch.shares}:
+            importlib.import_module(module)
         gc.freeze()
+        for child in self._children:
+            if child.launch.serve:
+                self._spawn(child)
         while not (self._stopping_since_s is not None and all(child.pid is None for child in self._children)):
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()

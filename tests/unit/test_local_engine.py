@@ -1,0 +1,73 @@
+import contextlib
+import socket
+
+import pytest
+from filelock import FileLock
+
+from sandbox.engines.base import WantedPort
+from sandbox.engines.local import ports
+from sandbox.engines.local.engine import LocalEngine
+from sandbox.errors import PreconditionError
+from sandbox.workspace import HOME, State
+
+
+@pytest.fixture
+def state(tmp_path):
+    return State(root=tmp_path / "state")
+
+
+def test_what_another_command_is_laying_out_has_not_crashed(state):
+    engine = LocalEngine(state, HOME)
+    assert engine.find().phase == "stopped"
+    state.run.mkdir(parents=True)
+    assert engine.find().phase == "crashed"
+    with FileLock(state.lock):
+        assert engine.find().phase == "starting"
+    assert engine.find().phase == "crashed"
+
+
+def test_sockets_of_services_are_held_and_envoys_are_not():
+    with contextlib.closing(_Reserved([])) as reserved:
+        inside = reserved.reservation.endpoints.inside
+        assert set(inside) == {"ingress", "bypass", "jwt-api", "upstream", "console"}
+        assert set(reserved.reservation.endpoints.host) == {"ingress", "bypass", "console"}
+        assert len({address.port for address in inside.values()}) == 5
+        for name in ("jwt-api", "upstream", "console"):
+            assert ports.listen(inside[name].port) is None
+        for name in ("ingress", "bypass"):
+            with ports.listen(inside[name].port) as free:
+                assert free is not None
+
+
+def test_a_refused_reservation_holds_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        with ports.listen(0) as other:
+            free = ports.port_of(other)
+        wanted = [
+            WantedPort(name="console", number=free, exact=True),
+            WantedPort(name="ingress", number=number, exact=True),
+        ]
+        with pytest.raises(PreconditionError, match=f"port {number} for the ingress is taken by"):
+            ports.reserve(wanted)
+        with ports.listen(free) as again:
+            assert again is not None
+
+
+def test_a_wish_for_a_busy_port_is_told_and_not_granted():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        with contextlib.closing(_Reserved([WantedPort(name="console", number=number, exact=False)])) as reserved:
+            [notice] = reserved.reservation.notices
+            real = reserved.reservation.endpoints.host["console"].port
+            assert real != number
+            assert notice.startswith(f"port {number} is taken by ")
+            assert notice.endswith(f": the console is on {real}")
+
+
+class _Reserved:
+    def __init__(self, wanted):
+        self.reservation = ports.reserve(wanted)
+
+    def close(self):
+        self.reservation.release()
