@@ -158,14 +158,15 @@ GRABBED_ONCE = """
 import socket
 from sandbox.engines.local.engine import LocalEngine
 
-start, taken = LocalEngine.start, []
+reserve, taken = LocalEngine.reserve, []
 
-def start_late(engine, *args):
+def reserve_and_lose_one(engine, wanted):
+    endpoints, notices = reserve(engine, wanted)
     if not taken:
-        taken.append(socket.create_server(("127.0.0.1", engine._endpoints.host["bypass"].port)))
-    return start(engine, *args)
+        taken.append(socket.create_server(("127.0.0.1", endpoints.host["bypass"].port)))
+    return endpoints, notices
 
-LocalEngine.start = start_late
+LocalEngine.reserve = reserve_and_lose_one
 from sandbox.cli.main import main
 main()
 """
