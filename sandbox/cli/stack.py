@@ -93,11 +93,11 @@ def status(
     from dataclasses import asdict
 
     from sandbox.session.context import open_context
-    from sandbox.session.status import environment_of, read_status
+    from sandbox.session.status import environment_of, read_report
     from sandbox.view.status import render_status
     from sandbox.view.terminal import print_json, stdout
 
-    report = read_status(open_context({"engine": engine}))
+    report = read_report(open_context({"engine": engine}))
     match output:
         case StatusOutput.JSON:
             print_json(asdict(report))

@@ -1,17 +1,20 @@
 """`curl`: one request through Envoy, and what came back."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sandbox.errors import ConfigError, StackError
 from sandbox.events import Answer, Headers
 from sandbox.observe.token import decode_token
+from sandbox.session.console import read_jwks, read_status
 from sandbox.session.context import Context, open_client, running_stack
-from sandbox.session.probe import Expected, injected_headers, parse_expected
-from sandbox.stack import BYPASS, CONSOLE_PORT, INGRESS, Endpoints
+from sandbox.session.expected import Expected, injected_headers, parse_expected, read_headers
+from sandbox.stack import BYPASS, INGRESS, Endpoints
+
+if TYPE_CHECKING:
+    import httpx2
 
 REQUEST_TIMEOUT_S = 30.0
 
@@ -53,7 +56,7 @@ def exchange(context: Context, request: Request) -> Answer:
             raise StackError(f"{base.url} does not answer: {type(error).__name__}: {error}", hint="sandbox status") from error
         injected = dict(injected_headers(response, expected.injected)) if filtered else {}
         value = injected.get(expected.injected.token_header)
-        token = decode_token(value, _jwks(client, endpoints)) if value else None
+        token = decode_token(value, read_jwks(client, endpoints)) if value else None
         missing = None if value or not filtered else _why_no_token(client, endpoints)
     return Answer(
         method=request.method,
@@ -61,8 +64,8 @@ def exchange(context: Context, request: Request) -> Answer:
         http_version=response.http_version,
         status=response.status_code,
         reason=response.reason_phrase,
-        request_headers=_pairs(prepared.headers.raw),
-        headers=_pairs(response.headers.raw),
+        request_headers=read_headers(prepared.headers.raw),
+        headers=read_headers(response.headers.raw),
         body=response.content,
         elapsed_s=elapsed_s,
         injected=_names(expected) if expected.injected.where != "request" and filtered else frozenset(),
@@ -91,31 +94,11 @@ def _target(request: Request, endpoints: Endpoints) -> tuple[str, str]:
     return name, typed if typed.startswith("/") else f"/{typed}"
 
 
-def _pairs(raw: list[tuple[bytes, bytes]]) -> Headers:
-    return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
-
-
-def _jwks(client: Any, endpoints: Endpoints) -> Mapping[str, Any] | None:
-    answer = _ask(client, endpoints, "/api/jwks")
-    return answer if answer and "keys" in answer else None
-
-
-def _why_no_token(client: Any, endpoints: Endpoints) -> str:
-    status = _ask(client, endpoints, "/api/status")
+def _why_no_token(client: "httpx2.Client", endpoints: Endpoints) -> str:
+    status = read_status(client, endpoints)
     if status is None:
         return "the console does not answer, so nobody can say why"
-    if not status["filter"]["version"]:
-        return "Envoy serves no filter"
-    fetches = {name: count for name, count in status["token"]["fetches"].items() if count}
-    outcomes = ", ".join(f"{name} {count}" for name, count in fetches.items()) or "none yet"
+    if not status.filter_version:
+        return f"nobody can say why: Envoy is {status.envoy.get('state')}, and serves no filter that it tells of"
+    outcomes = ", ".join(f"{name} {count}" for name, count in status.fetches.items() if count) or "none yet"
     return f"no token to inject; the filter's fetches so far: {outcomes}"
-
-
-def _ask(client: Any, endpoints: Endpoints, path: str) -> dict[str, Any] | None:
-    import httpx2
-
-    try:
-        answer = client.get(endpoints.host[CONSOLE_PORT.name].url + path).raise_for_status().json()
-    except (httpx2.HTTPError, ValueError):
-        return None
-    return answer if isinstance(answer, dict) else None

@@ -1,7 +1,6 @@
 """`up`, `down` and `restart`."""
 
 import shutil
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from sandbox.engines.base import Run, StackState, WantedPort
@@ -10,8 +9,10 @@ from sandbox.errors import ConfigError, RefusedError, StackError
 from sandbox.events import EngineEvent, Event, LogRecord, Notice, Ready, ServiceStarted, Step, Stopped
 from sandbox.files import load_json, write_json
 from sandbox.session.context import Context, running_stack, stack_lock
+from sandbox.session.expected import Expected, parse_expected
 from sandbox.session.launch import Prepared, check_bootstrap, launches, prepare, render_files
-from sandbox.session.probe import Expected, PortTakenError, Seen, await_ready, parse_expected
+from sandbox.session.probe import Seen, await_ready
+from sandbox.session.verdict import PortTakenError, ServiceWatch
 from sandbox.stack import BYPASS, CONSOLE_PORT, INGRESS, PUBLISHED, Endpoints, service_names
 from sandbox.wait import Deadline
 
@@ -74,8 +75,7 @@ def _start(context: Context, prepared: Prepared, expected: Expected, endpoints: 
     files = render_files(prepared, endpoints, context.project)
     check_bootstrap(prepared, files, context.project, context.state)
     services = launches(prepared, endpoints, context.settings, context.state)
-    labels = {**expected.labels(), "project": str(context.project.root)}
-    return context.engine.start(services, files, labels)
+    return context.engine.start(services, files, expected.labels())
 
 
 def _prove(
@@ -129,7 +129,7 @@ def _already(context: Context, found: StackState, deadline: Deadline) -> Iterato
     for service in found.services:
         if service.state in ("exited", "crash-looping"):
             raise StackError(f"a stack runs, but {service.name} is {service.state}", hint=f"sandbox restart {service.name}")
-    for item in await_ready(_nothing_new, context.engine, endpoints, expected, deadline):
+    for item in await_ready(ServiceWatch(context.engine).events, context.engine, endpoints, expected, deadline):
         if isinstance(item, Seen):
             yield _ready(context, endpoints, expected, item, deadline, already=True)
 
@@ -161,7 +161,7 @@ def down(context: Context, *, volumes: bool) -> Iterator[Event]:
         return
     # Not under the lock: an `up` that is under way holds it, and ends when its stack does.
     found = context.engine.find()
-    if found.phase in ("running", "starting"):
+    if found.endpoints:
         yield from context.engine.stop(deadline=deadline)
     with stack_lock(context.state, Deadline(context.settings.timeout_s)):
         yield from context.engine.stop(deadline=deadline)
@@ -182,11 +182,5 @@ def restart(context: Context, services: tuple[str, ...]) -> Iterator[Event]:
             if isinstance(event, ServiceStarted):
                 yield Step(name=event.service, detail=f"started, pid {event.pid}", elapsed_s=deadline.elapsed_s)
         expected = parse_expected(found.labels or {})
-        seen = yield from _prove(context, _nothing_new, endpoints, expected, deadline)
+        seen = yield from _prove(context, ServiceWatch(context.engine).events, endpoints, expected, deadline)
         yield _ready(context, endpoints, expected, seen, deadline, already=False)
-
-
-def _nothing_new(timeout_s: float) -> Sequence[EngineEvent]:
-    """The supervisor starts a crashed service again by itself; here only time passes."""
-    time.sleep(timeout_s)
-    return ()

@@ -1,25 +1,24 @@
 """`status`: what the engine says, and what the console says of Envoy and the filter."""
 
-from typing import Any
-
 from sandbox.events import ServiceStatus, StatusReport
+from sandbox.session.console import TIMEOUT_S, read_status
 from sandbox.session.context import Context, open_client
-from sandbox.session.probe import parse_expected
-from sandbox.stack import BYPASS, CONSOLE, CONSOLE_PORT, ENVOY, INGRESS, SERVICES, Endpoints
-
-CONSOLE_TIMEOUT_S = 5.0
+from sandbox.session.expected import parse_expected
+from sandbox.stack import BYPASS, CONSOLE, CONSOLE_PORT, ENVOY, INGRESS, SERVICES
 
 
-def read_status(context: Context) -> StatusReport:
+def read_report(context: Context) -> StatusReport:
     """Ask the engine, then the console. A stack that does not run is an answer, not an error."""
     found = context.engine.find()
-    console, problem = _ask_console(found.endpoints)
-    ready = {name: bool(value["ready"]) for name, value in console.get("services", {}).items()}
+    console, ready = None, {}
     if found.endpoints:
-        ready[CONSOLE.name] = problem is None
-        ready[ENVOY.name] = console.get("envoy", {}).get("state") == "LIVE"
+        with open_client(TIMEOUT_S) as client:
+            console = read_status(client, found.endpoints)
+        ready = {CONSOLE.name: console is not None}
+    if console:
+        ready |= {**console.ready, ENVOY.name: console.envoy.get("state") == "LIVE"}
     expected = parse_expected(found.labels) if found.labels else None
-    live_version = console.get("filter", {}).get("version")
+    live_version = console.filter_version if console else None
     inside = found.endpoints.inside if found.endpoints else {}
     ports = {service.name: service.ports for service in SERVICES}
     return StatusReport(
@@ -42,24 +41,10 @@ def read_status(context: Context) -> StatusReport:
         ),
         filter_sha256=expected.sha256 if expected else None,
         filter_live=live_version == expected.version if expected and live_version else None,
-        envoy=console.get("envoy", {}),
-        token_age_s=console.get("token", {}).get("age_s"),
-        problem=problem,
+        envoy=console.envoy if console else {},
+        token_age_s=console.token_age_s if console else None,
+        problem=None if console or not found.endpoints else "the console does not answer",
     )
-
-
-def _ask_console(endpoints: Endpoints | None) -> tuple[dict[str, Any], str | None]:
-    if endpoints is None:
-        return {}, None
-    import httpx2
-
-    url = f"{endpoints.host[CONSOLE_PORT.name].url}/api/status"
-    try:
-        with open_client(CONSOLE_TIMEOUT_S) as client:
-            answer: dict[str, Any] = client.get(url).raise_for_status().json()
-            return answer, None
-    except (httpx2.HTTPError, ValueError) as error:
-        return {}, f"the console does not answer: {error}"
 
 
 def environment_of(report: StatusReport) -> tuple[tuple[str, str], ...]:

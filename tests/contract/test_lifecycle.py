@@ -168,6 +168,16 @@ def test_restart_runs_the_services_code_as_it_is_now(broken: Sandbox, project):
     broken.down()
 
 
+def test_restart_with_broken_code_says_what_the_service_said(broken: Sandbox, project):
+    broken.up()
+    replace_service(project, "upstream", "def serve(sock):\n    raise RuntimeError('no upstream any more')\n")
+    done = broken.run("restart", "upstream").expect(5)
+    assert done.error.startswith("error: upstream ends as soon as it is started")
+    assert "RuntimeError: no upstream any more" in done.stderr
+    assert done.stderr.rstrip().endswith("hint: sandbox logs upstream")
+    broken.down()
+
+
 def test_restart_of_all_replaces_every_process_and_keeps_the_ports(stack: Sandbox):
     stack.up()
     before = stack.pids()
