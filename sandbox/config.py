@@ -110,12 +110,16 @@ def load_settings(file: Path, flags: Mapping[str, Any], environment: Mapping[str
 
 
 def _load_file(file: Path) -> dict[str, Any]:
-    if not file.is_file():
+    try:
+        text = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}", hint=f"ls -l {file}") from error
     import yaml
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(text.decode())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is no YAML: {str(error).splitlines()[0]}", details=str(error)) from error
     if content is None:

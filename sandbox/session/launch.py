@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.config import Settings
-from sandbox.envoy.binary import envoy_command, find_envoy, validate
+from sandbox.envoy.binary import envoy_command, envoy_version, find_envoy, validate
 from sandbox.envoy.bootstrap import place_addresses
 from sandbox.envoy.resource import FilterResource, render_filter
 from sandbox.errors import ConfigError
@@ -76,7 +76,7 @@ def check_bootstrap(prepared: Prepared, files: dict[str, bytes], project: Projec
 
     Raises: ConfigError with Envoy's own words.
     """
-    digest = hashlib.sha256(prepared.bootstrap.encode() + bytes(prepared.envoy)).hexdigest()
+    digest = hashlib.sha256(f"{prepared.bootstrap}\0{prepared.envoy}\0{envoy_version()}".encode(errors="replace")).hexdigest()
     if (load_json(state.validated) or {}).get("bootstrap") == digest:
         return
     folder = state.validation

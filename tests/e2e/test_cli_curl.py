@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,8 @@ def test_a_binary_body_arrives_byte_by_byte(shared: Sandbox, tmp_path: Path):
     body = echo(shared, "/", "-d", f"@{file}")["body"]
     assert body["encoding"] == "base64"
     assert base64.b64decode(body["data"]) == content
+    body = echo(shared, "/", "-d", os.fsdecode(b"\xff"))["body"]
+    assert base64.b64decode(body["data"]) == b"\xff"
 
 
 def test_head_has_headers_and_no_body(shared: Sandbox):

@@ -54,6 +54,13 @@ def test_a_bad_value_names_its_origin_and_what_is_accepted(tmp_path, key, value)
         settings(tmp_path, flags={key: value})
 
 
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read .*sandbox\.yaml: Is a directory") as caught:
+        (tmp_path / "sandbox.yaml").mkdir()
+        load_settings(tmp_path / "sandbox.yaml", {}, {})
+    assert caught.value.hint
+
+
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "\x00"])
 def test_a_file_that_holds_no_settings(tmp_path, text):
     with pytest.raises(ConfigError, match=r"sandbox\.yaml"):

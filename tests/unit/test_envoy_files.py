@@ -6,13 +6,15 @@ import json
 import pytest
 import yaml
 
+from sandbox.envoy import binary
 from sandbox.envoy.binary import find_envoy, validate
 from sandbox.envoy.bootstrap import place_addresses
 from sandbox.envoy.resource import render_filter
-from sandbox.errors import ConfigError
+from sandbox.errors import ConfigError, PreconditionError
 from sandbox.observe.envoy_log import configuration_error
+from sandbox.session import launch
 from sandbox.stack import BYPASS, INGRESS, JWT_API, UPSTREAM, Address
-from sandbox.workspace import HOME, Project
+from sandbox.workspace import HOME, Project, State
 
 PROJECT = Project(root=HOME)
 BOOTSTRAP = PROJECT.envoy_yaml.read_text()
@@ -91,6 +93,45 @@ def test_envoys_own_words_without_the_dump(old, new, message, tmp_path):
     error = configuration_error(validate(find_envoy(), tmp_path))
     assert message in error
     assert not [part for part in ("{", "\n", "goo.gle") if part in error]
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("#!/bin/sh\nkill -SEGV $$", "signal 11"),
+        ("#!/bin/sh\nexit 9", "exit code 9"),
+        ("#!/bin/sh\nexec sleep 60", "did not judge envoy.yaml within"),
+        ("#!/no/such/loader", "does not run: No such file"),
+        (None, "does not run: Permission denied"),
+    ],
+)
+def test_an_envoy_that_gives_no_verdict_accepts_nothing(tmp_path, monkeypatch, program, says):
+    monkeypatch.setattr(binary, "VALIDATE_TIMEOUT_S", 0.5)
+    path = tmp_path / "envoy"
+    path.write_text(program or "")
+    path.chmod(0o755 if program else 0o644)
+    with pytest.raises(PreconditionError, match=says) as caught:
+        validate(path, tmp_path)
+    assert caught.value.hint
+
+
+def test_a_machine_without_the_wheel(monkeypatch):
+    monkeypatch.setattr("sys.path", [])
+    monkeypatch.setattr("sys.meta_path", [])
+    with pytest.raises(PreconditionError, match="Envoy is not installed"):
+        binary.envoy_version()
+
+
+def test_a_verdict_counts_for_the_envoy_that_gave_it(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(launch, "validate", lambda *_: asked.append("again") or [])
+    monkeypatch.setattr(launch, "envoy_version", lambda: "1.40.0")
+    prepared = launch.Prepared(envoy=tmp_path, bootstrap=BOOTSTRAP, resource=None, module=WASM, module_kind="tinygo")
+    files = {"envoy.yaml": b"", "xds/filter.yaml": b""}
+    for version, times in (("1.40.0", 1), ("1.40.0", 1), ("1.41.0", 2)):
+        monkeypatch.setattr(launch, "envoy_version", lambda version=version: version)
+        launch.check_bootstrap(prepared, files, PROJECT, State(root=tmp_path))
+        assert len(asked) == times
 
 
 def test_the_version_names_module_and_text():
