@@ -1,5 +1,7 @@
 """Headers and tokens as text."""
 
+import math
+
 from rich.text import Text
 
 from sandbox.observe.token import Token
@@ -17,7 +19,7 @@ def shorten(value: str) -> str:
 
 def describe_life(seconds: float | None) -> str:
     """How long a token still lives, in words."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return "never expires"
     if seconds <= 0:
         return f"expired {-seconds:.0f} s ago"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sandbox.observe.envoy_log import configuration_error, parse_envoy_line, refusal
 from sandbox.observe.log_line import parse_service_line
 from sandbox.observe.token import decode_token
+from sandbox.view.headers import describe_life
 
 
 def envoy_line(**fields):
@@ -51,6 +52,49 @@ def test_parsers_never_raise(text):
     assert decode_token(text, None) is None or text.count(".") == 2
     configuration_error([text])
     refusal([text])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def encode(text):
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def token_of(header, claims):
+    return f"{encode(header)}.{encode(claims)}.c2ln"
+
+
+@given(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("alg", "kid", "crit", "b64"), JSON)),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("sub", "iss", "exp"), JSON)),
+    JSON,
+)
+def test_any_token_is_judged(header, claims, jwks):
+    token = decode_token(token_of(json.dumps(header), json.dumps(claims)), {"keys": jwks})
+    assert token.verified is False
+    assert describe_life(token.expires_in_s)
+    f"{token.algorithm}{token.key_id}{token.subject}{token.issuer}{token.problem}".encode()
+
+
+@pytest.mark.parametrize("exp", ["1e999", "-1e999", "NaN", "9" * 400, '"soon"', "null"])
+def test_an_expiry_that_is_no_time_is_none(exp):
+    token = decode_token(token_of('{"alg": "ES256"}', f'{{"exp": {exp}}}'), {})
+    assert (token.expires_in_s, token.verified) == (None, False)
+    assert token.problem
+
+
+def test_a_token_that_is_nested_without_end_is_none():
+    assert decode_token(token_of("[" * 100_000, "{}"), None) is None
+    assert decode_token(token_of('{"kid":' * 100_000, "{}"), {}) is None
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("-inf"), float("nan")])
+def test_a_life_that_is_no_number_is_told_all_the_same(seconds):
+    assert describe_life(seconds) == "never expires"
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
