@@ -32,6 +32,11 @@ class Project:
         return "sandbox" if self.root == HOME else self.root.name
 
     @property
+    def state_name(self) -> str:
+        """The name of its state folder: readable, and of this project only."""
+        return f"{self.name}-{hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]}"
+
+    @property
     def envoy_yaml(self) -> Path:
         """Envoy's bootstrap."""
         return self.root / "envoy" / "envoy.yaml"
@@ -83,14 +88,18 @@ def find_project(start: Path) -> Project:
     named = os.environ.get("SANDBOX_PROJECT")
     if named:
         project = Project(root=Path(named).resolve())
-        if not project.envoy_yaml.is_file():
+        if not _is_file(project.envoy_yaml):
             raise ConfigError(f"SANDBOX_PROJECT={named} is no project: it has no envoy/envoy.yaml", hint="unset SANDBOX_PROJECT")
         return project
     for folder in (start, *start.parents):
         project = Project(root=folder)
-        if project.envoy_yaml.is_file() and (folder / "compose.yaml").is_file():
+        if _is_file(project.envoy_yaml) and _is_file(folder / "compose.yaml"):
             return project
     return Project(root=HOME)
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - before Python 3.14 the method raises in a folder that is closed to us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,13 +186,20 @@ PREVIOUS_LOG = "stack.previous.log"
 
 
 def state_of(project: Project) -> State:
-    """The state folder of `project`: `SANDBOX_STATE_DIR`, or one of its own below the user's state folder.
+    """The state folder of `project`: one of its own below `SANDBOX_STATE_DIR`, else below the user's state folder.
 
     Raises: PreconditionError when the user has no home folder.
     """
+    return State(root=(named_state_folder() or _user_state_folder()) / project.state_name)
+
+
+def named_state_folder() -> Path | None:
+    """What `SANDBOX_STATE_DIR` names. It is the user's: nothing but folders of projects is ever made or removed in it."""
     named = os.environ.get("SANDBOX_STATE_DIR")
-    if named:
-        return State(root=Path(named).resolve())
+    return (current_folder() / named).resolve() if named else None
+
+
+def _user_state_folder() -> Path:
     from platformdirs import user_state_path
 
     try:
@@ -192,5 +208,4 @@ def state_of(project: Project) -> State:
         base = Path()
     if not base.is_absolute():  # neither HOME nor an account
         raise PreconditionError("there is no home folder to keep state in", hint="SANDBOX_STATE_DIR=/a/folder/you/own sandbox up")
-    digest = hashlib.sha256(os.fsencode(project.root)).hexdigest()[:8]
-    return State(root=base / f"{project.name}-{digest}")
+    return base

@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 import pexpect
 import psutil
 
+from sandbox.workspace import HOME, Project
+
 T = TypeVar("T")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -111,25 +113,30 @@ class Sandbox:
 
     def __init__(self, folder: Path, *, project: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        self.state = folder / "state"
         self.temp = folder / "tmp"
         self.home = folder / "home"
-        for path in (self.temp, self.home):
+        for path in (folder / "state", self.temp, self.home):
             path.mkdir(parents=True, exist_ok=True)
         self.ports = dict(zip(PORT_NAMES, free_ports(3), strict=True))
         self.environment = {
             **{
                 name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIXES) and name not in _OWN_NAMES
             },
-            "SANDBOX_STATE_DIR": str(self.state),
             "TMPDIR": str(self.temp),
             "HOME": str(self.home),
             **({"SANDBOX_PROJECT": str(project)} if project else {}),
             **(environment or {}),
         }
+        self._state_name = Project(root=project.resolve() if project else HOME).state_name
+        self.keep_state_in(folder / "state")
         self.program = ("-m", "sandbox")
         self._started: list[subprocess.Popen[bytes]] = []
         self._terminals: list[pexpect.spawn[str]] = []
+
+    def keep_state_in(self, folder: Path) -> None:
+        """Have this sandbox's state folder below `folder`."""
+        self.environment["SANDBOX_STATE_DIR"] = str(folder)
+        self.state = folder / self._state_name
 
     # Commands
 
@@ -235,7 +242,7 @@ class Sandbox:
         if self.run_folder.exists():
             found += [f"file {path}" for path in (self.run_folder, *self.run_folder.rglob("*"))]
         if self.state.exists():
-            found += [f"temporary {path}" for path in self.state.rglob("*") if path.name.startswith((".", "validate-", "tmp"))]
+            found += [f"temporary {path}" for path in self.state.rglob("*") if path.name.startswith((".", "validation", "tmp"))]
         found += [f"temporary {path}" for path in self.temp.rglob("*")]
         started = {process.pid for process in (*self._started, *self._terminals)}
         found += [f"terminal with {terminal.args} is open" for terminal in self._terminals if not terminal.closed]

@@ -142,7 +142,7 @@ def test_our_own_stack_holds_its_ports_and_runs(sandbox):
         assert checks[f"{name} port"]["state"] == "ok"
         assert checks[f"{name} port"]["detail"] == f"{number} is held by the running stack"
     assert checks["stack"]["detail"] == "running, 4 services"
-    assert checks["state folder"]["detail"].startswith("$SANDBOX_STATE_DIR: yours, mode 0700")
+    assert checks["state folder"]["detail"].startswith(f"$SANDBOX_STATE_DIR/{sandbox.state.name}: yours, mode 0700")
     sandbox.down()
     assert doctor(sandbox)["stack"]["detail"] == "not running"
 

@@ -149,11 +149,11 @@ needs_mount = pytest.mark.skipif(
 @needs_mount
 def test_26_a_read_only_state_folder(sandbox: Sandbox):
     with mounted(sandbox.folder / "disk", "size=1m") as disk:
-        sandbox.environment["SANDBOX_STATE_DIR"] = str(disk / "state")
+        sandbox.keep_state_in(disk)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         for words in (("up", *sandbox.port_flags), ("up", "--foreground")):
             done = sandbox.run(*words).expect(3)
-            assert done.error == f"error: cannot write to {disk / 'state'}: Read-only file system"
+            assert done.error == f"error: cannot write to {sandbox.state}: Read-only file system"
             assert "hint: SANDBOX_STATE_DIR=" in done.stderr
         assert "nothing was running" in sandbox.run("down").expect(0).stderr
         assert "not running" in sandbox.run("status").expect(5).stdout
@@ -163,8 +163,7 @@ def test_26_a_read_only_state_folder(sandbox: Sandbox):
 @pytest.mark.parametrize("size", ["16k", "64k", "200k"])
 def test_26_a_full_disk_before_the_start(sandbox: Sandbox, size: str):
     with mounted(sandbox.folder / "disk", f"size={size}") as disk:
-        sandbox.state = disk / "state"
-        sandbox.environment["SANDBOX_STATE_DIR"] = str(sandbox.state)
+        sandbox.keep_state_in(disk)
         done = sandbox.run("up", *sandbox.port_flags).expect(3)
         assert "No space left on device" in done.error
         assert "hint: " in done.stderr
@@ -175,8 +174,7 @@ def test_26_a_full_disk_before_the_start(sandbox: Sandbox, size: str):
 @needs_mount
 def test_26_the_disk_fills_up_while_it_runs(sandbox: Sandbox):
     with mounted(sandbox.folder / "disk", "size=32m") as disk:
-        sandbox.state = disk / "state"
-        sandbox.environment["SANDBOX_STATE_DIR"] = str(sandbox.state)
+        sandbox.keep_state_in(disk)
         sandbox.up()
         before = sandbox.pids()
         filler = disk / "filler"
@@ -248,12 +246,23 @@ def test_26_a_home_that_cannot_exist(sandbox: Sandbox):
 
 def test_26_the_state_folder_is_a_file(sandbox: Sandbox):
     sandbox.state.write_text("in the way")
-    for words in (("up",), ("restart",)):
-        done = sandbox.run(*words)
-        assert done.returncode in (3, 5), done
-        assert "Traceback" not in done.stderr
-        assert done.error
+    for words in (("up",), ("down",), ("restart",), ("status",), ("curl", "/"), ("doctor",)):
+        done = sandbox.run(*words).expect(3)
+        assert str(sandbox.state) in done.stderr or words == ("doctor",)
+        assert "SANDBOX_STATE_DIR=" in done.stderr + done.stdout
+    assert sandbox.run("logs").expect(5).error == "error: there are no logs: nothing has run yet"
+    sandbox.run("version").expect(0)
     sandbox.state.unlink()
+
+
+def test_26_the_folder_that_the_variable_names_stays_the_users(sandbox: Sandbox):
+    theirs = sandbox.state.parent
+    (theirs / "thesis.txt").write_text("mine")
+    theirs.chmod(0o755)
+    sandbox.up()
+    sandbox.run("down", "--volumes").expect(0)
+    assert [path.name for path in theirs.iterdir()] == ["thesis.txt"]
+    assert theirs.stat().st_mode & 0o777 == 0o755
 
 
 def test_26_the_working_folder_was_removed(sandbox: Sandbox):

@@ -13,7 +13,7 @@ from sandbox.session.doctor.base import FAILED, OK, WARNING
 from sandbox.session.doctor.facts import read_facts
 from sandbox.session.doctor.stack import check_ingress_port, check_stack, check_state_folder
 from sandbox.stack import INGRESS, Address, Endpoints
-from sandbox.workspace import State
+from sandbox.workspace import Project, State, state_of
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -83,11 +83,14 @@ def test_a_state_folder_is_not_made_by_looking(tmp_path):
     assert not folder.exists()
 
 
-def test_a_private_state_folder_is_fine_and_an_open_one_is_not(tmp_path):
-    folder = tmp_path / "state"
+def test_a_private_state_folder_is_fine_and_an_open_one_is_not(tmp_path, monkeypatch):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "state")  # as /tmp is on macOS
+    monkeypatch.setenv("SANDBOX_STATE_DIR", str(tmp_path / "link"))
+    folder = state_of(Project(root=tmp_path / "it's mine")).root
     folder.mkdir(mode=0o700)
     state = facts(state=State(root=folder))
-    assert check_state_folder(state).detail.startswith("$SANDBOX_STATE_DIR: yours, mode 0700, ")
+    assert check_state_folder(state).detail.startswith(f"$SANDBOX_STATE_DIR/{folder.name}: yours, mode 0700, ")
     folder.chmod(0o755)
     found = check_state_folder(state)
     assert found.state == WARNING

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from sandbox.config import Settings, load_settings
 from sandbox.engines.base import StackState
 from sandbox.engines.select import select_engine
-from sandbox.workspace import HOME, Project, State, find_project, state_of
+from sandbox.workspace import HOME, Project, State, current_folder, find_project, state_of
 
 T = TypeVar("T")
 
@@ -35,7 +34,7 @@ def read_facts() -> Facts:
             problems[name] = error
             return None
 
-    project = attempt("sandbox", lambda: find_project(Path.cwd())) or Project(root=HOME)
+    project = attempt("sandbox", lambda: find_project(current_folder())) or Project(root=HOME)
     settings = attempt("settings", lambda: load_settings(project.settings_yaml, {}))
     state = attempt("state folder", lambda: state_of(project))
     engine = settings.engine if settings else "auto"

@@ -6,6 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
+from sandbox.workspace import named_state_folder
+
 SHORTEST_SECRET = 8
 _TOLD = re.compile(r"^(SANDBOX|DOCKER)_|PROXY|TOKEN|SECRET|PASS|KEY|CREDENTIAL", re.IGNORECASE)
 """Variables whose values may be secret, or name machines and people."""
@@ -34,15 +36,16 @@ def _user() -> str:
 
 
 def shown(folder: Path) -> str:
-    """The folder for a reader: the variable that names it, where one does."""
-    named = os.environ.get("SANDBOX_STATE_DIR")
-    return "$SANDBOX_STATE_DIR" if named and folder == Path(named).absolute() else str(folder)
+    """The folder for a reader: below the variable, where one names it."""
+    named = named_state_folder()
+    return str(Path("$SANDBOX_STATE_DIR", folder.relative_to(named))) if named and folder.is_relative_to(named) else str(folder)
 
 
 def pasteable(folder: Path) -> str:
     """The folder for a shell, without the home folder's name."""
-    if shown(folder) != str(folder):
-        return '"$SANDBOX_STATE_DIR"'
+    named = named_state_folder()
+    if named and folder.is_relative_to(named):
+        return '"$SANDBOX_STATE_DIR"/' + shlex.quote(str(folder.relative_to(named)))
     home = Path("~").expanduser()
     if folder.is_relative_to(home):
         return "~/" + shlex.quote(str(folder.relative_to(home)))
