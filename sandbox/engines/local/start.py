@@ -1,5 +1,6 @@
 """The start of a local stack, and the hold that its starter has on it."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -75,9 +76,8 @@ class LocalRun:
     def events(self, timeout_s: float) -> Sequence[EngineEvent]:
         """See `Run.events`."""
         messages = self._owner.wait(timeout_s)
-        if self._owner.closed or any(message["event"] == "end" for message in messages):
-            self._guard.wait()
-            raise self._ended_early()
+        if self._owner.closed or any(message.get("event") == "end" for message in messages):
+            raise self._ended_early(self._await_guard(ABORT_TIMEOUT_S))
         return [event for message in messages if (event := parse_event(message))]
 
     def adopt(self, *, release: bool) -> None:
@@ -95,12 +95,21 @@ class LocalRun:
             # Also on a second Ctrl-C, which ends the wait above: then nobody is asked any more.
             if not self._owner.closed:
                 self._owner.send({"op": "stop", "kill": True})
-            self._guard.wait()
-            clean_up(self._state, deadline)
+            self._await_guard(deadline.remaining_s)
+            clean_up(self._state, deadline)  # ends a guard that hangs, too
+            self._await_guard(ABORT_TIMEOUT_S)
 
-    def _ended_early(self) -> StackError:
-        if (self._state.run / RUN_CRASHED).exists():
+    def _await_guard(self, timeout_s: float) -> int | None:
+        """Its return code; None when it does not end in time."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._guard.wait(timeout_s)
+        return None
+
+    def _ended_early(self, returncode: int | None) -> StackError:
+        supervisor_crashed = (self._state.run / RUN_CRASHED).exists()
+        if supervisor_crashed or returncode:
+            who = "supervisor" if supervisor_crashed else "guard"
             log = self._state.supervisor_log
             last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-            return StackError(f"the supervisor crashed: {last or 'it was killed'}", hint=f"cat {log}; sandbox up")
+            return StackError(f"the {who} crashed: {last or 'it was killed'}", hint=f"cat {log}; sandbox up")
         return StackError("the stack was stopped while it started", hint="sandbox up")
