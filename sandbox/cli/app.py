@@ -1,13 +1,15 @@
 """The application, and the one boundary at which an error becomes a message and an exit code."""
 
+import errno
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from sandbox.errors import SandboxError
+from sandbox.errors import PreconditionError, SandboxError
 
 INTERRUPTED = 130
 BUG = 70
@@ -21,6 +23,7 @@ class Boundary(typer.core.TyperGroup):
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
                 signal.signal(number, _interrupt)
+        _make_outputs_safe()
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -28,17 +31,42 @@ class Boundary(typer.core.TyperGroup):
             _print_error(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # The reader has seen enough (`sandbox logs | head`); what is still buffered has nowhere to go.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except ImportError as error:
+            typer.echo(f"error: the installation is not whole: {error}\nhint: make clean up", err=True)
+            raise typer.Exit(PreconditionError.exit_code) from None
         except Exception as error:
+            if _is_about_stdout(error):
+                typer.echo(f"error: cannot write the output: {error}", err=True)
+                raise typer.Exit(SandboxError.exit_code) from None
             if type(error).__module__.startswith("typer"):
                 raise
             _report_bug(error)
             raise typer.Exit(BUG) from None
         return result
+
+
+def _make_outputs_safe() -> None:
+    """A closed output takes what is written and forgets it; a character that an output lacks becomes `?`."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _is_about_stdout(error: Exception) -> bool:
+    """Whether it is stdout that is full or gone; then nothing must be left in its buffer, which Python writes at its end."""
+    if not isinstance(error, OSError) or error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return True
 
 
 def _interrupt(*_: object) -> None:

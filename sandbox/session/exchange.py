@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from sandbox.envoy.resource import Injected
 from sandbox.errors import ConfigError, StackError
 from sandbox.events import Answer, Headers
 from sandbox.observe.token import decode_token
@@ -35,6 +36,7 @@ def exchange(context: Context, request: Request) -> Answer:
 
     Raises: StackError when no stack runs or it does not answer; ConfigError for a request that cannot be sent.
     """
+    import h11
     import httpx2
 
     found, endpoints = running_stack(context)
@@ -46,18 +48,20 @@ def exchange(context: Context, request: Request) -> Answer:
         client.headers.clear()
         client.headers.update({"user-agent": "sandbox-curl", "accept": "*/*"})
         try:
-            prepared = client.build_request(request.method, url, headers=list(request.headers), content=request.body)
+            prepared = client.build_request(request.method, url, headers=_encode(request.headers), content=request.body)
             started = time.monotonic()
             response = client.send(prepared)
             elapsed_s = time.monotonic() - started
-        except (httpx2.InvalidURL, httpx2.LocalProtocolError, UnicodeEncodeError) as error:
+        except (httpx2.InvalidURL, httpx2.LocalProtocolError, h11.LocalProtocolError, UnicodeEncodeError) as error:
             raise ConfigError(f"cannot send that request: {error}", hint="sandbox curl --help") from error
         except httpx2.HTTPError as error:
             raise StackError(f"{base.url} does not answer: {type(error).__name__}: {error}", hint="sandbox status") from error
         injected = dict(injected_headers(response, expected.injected)) if filtered else {}
         value = injected.get(expected.injected.token_header)
         token = decode_token(value, read_jwks(client, endpoints)) if value else None
-        missing = None if value or not filtered else _why_no_token(client, endpoints)
+        missing = None
+        if filtered and value is None:
+            missing = _why_no_token(client, endpoints, expected.injected, seen=expected.injected.marker_header in injected)
     return Answer(
         method=request.method,
         url=url,
@@ -72,6 +76,11 @@ def exchange(context: Context, request: Request) -> Answer:
         token=token,
         no_token_because=missing,
     )
+
+
+def _encode(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Values in UTF-8, as curl and httpie send what was typed."""
+    return [(name.encode("ascii"), value.encode()) for name, value in headers]
 
 
 def _names(expected: Expected) -> frozenset[str]:
@@ -94,11 +103,15 @@ def _target(request: Request, endpoints: Endpoints) -> tuple[str, str]:
     return name, typed if typed.startswith("/") else f"/{typed}"
 
 
-def _why_no_token(client: "httpx2.Client", endpoints: Endpoints) -> str:
+def _why_no_token(client: "httpx2.Client", endpoints: Endpoints, injected: Injected, *, seen: bool) -> str:
+    if not seen and injected.where == "request":
+        return "the filter injects on the request: only an answer of the echo shows it (sandbox curl /)"
     status = read_status(client, endpoints)
     if status is None:
         return "the console does not answer, so nobody can say why"
     if not status.filter_version:
         return f"nobody can say why: Envoy is {status.envoy.get('state')}, and serves no filter that it tells of"
+    if not seen:
+        return "the filter did not see this answer: Envoy made it itself"
     outcomes = ", ".join(f"{name} {count}" for name, count in status.fetches.items() if count) or "none yet"
-    return f"no token to inject; the filter's fetches so far: {outcomes}"
+    return f"when this passed the filter had no token; its fetches so far: {outcomes}"

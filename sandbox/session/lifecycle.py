@@ -9,6 +9,7 @@ from sandbox.errors import ConfigError, RefusedError, StackError
 from sandbox.events import EngineEvent, Event, LogRecord, Notice, Ready, ServiceStarted, Step, Stopped
 from sandbox.files import load_json, write_json
 from sandbox.session.context import Context, running_stack, stack_lock
+from sandbox.session.drift import describe_drift, drift_labels
 from sandbox.session.expected import Expected, parse_expected
 from sandbox.session.launch import Prepared, check_bootstrap, launches, prepare, render_files
 from sandbox.session.probe import Seen, await_ready
@@ -55,7 +56,7 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
                     yield Notice(text="another program took one of Envoy's ports meanwhile: taking free ones")
             else:
                 raise StackError("other programs keep taking Envoy's ports", hint="sandbox doctor")  # noqa: TRY301 - ends the start
-            write_json(context.state.ports, {name: address.port for name, address in endpoints.host.items()})
+            _remember_ports(context, endpoints)
             run.adopt(release=not foreground)
             run = run if foreground else None
         yield _ready(context, endpoints, expected, seen, deadline, already=False)
@@ -75,7 +76,7 @@ def _start(context: Context, prepared: Prepared, expected: Expected, endpoints: 
     files = render_files(prepared, endpoints, context.project)
     check_bootstrap(prepared, files, context.project, context.state)
     services = launches(prepared, endpoints, context.settings, context.state)
-    return context.engine.start(services, files, expected.labels())
+    return context.engine.start(services, files, {**expected.labels(), **drift_labels(prepared, context.settings)})
 
 
 def _prove(
@@ -120,18 +121,21 @@ def _ready(context: Context, endpoints: Endpoints, expected: Expected, seen: See
 def _already(context: Context, found: StackState, deadline: Deadline) -> Iterator[Event]:
     _, endpoints = running_stack(context)
     expected = parse_expected(found.labels or {})
-    for port in PUBLISHED:
-        asked, real = getattr(context.settings, f"{port.name}_port"), endpoints.host[port.name].port
-        if asked not in (None, real):
-            yield Notice(text=f"the {port.name} stays on port {real}; to change it: sandbox down, then sandbox up")
-    if expected.module != context.settings.module and context.settings.origins["module"] != "default":
-        yield Notice(text=f"the filter stays {expected.module}'s build; to change it: sandbox down, then sandbox up")
+    yield from (Notice(text=difference) for difference in describe_drift(context, found))
     for service in found.services:
         if service.state in ("exited", "crash-looping"):
             raise StackError(f"a stack runs, but {service.name} is {service.state}", hint=f"sandbox restart {service.name}")
     for item in await_ready(ServiceWatch(context.engine).events, context.engine, endpoints, expected, deadline):
         if isinstance(item, Seen):
             yield _ready(context, endpoints, expected, item, deadline, already=True)
+
+
+def _remember_ports(context: Context, endpoints: Endpoints) -> None:
+    """Keep for the project what it was given; a port that was asked for by name is for this time."""
+    given = {
+        port.name: endpoints.host[port.name].port for port in PUBLISHED if getattr(context.settings, f"{port.name}_port") is None
+    }
+    write_json(context.state.ports, {**(load_json(context.state.ports) or {}), **given})
 
 
 def _wanted_ports(context: Context, *, elsewhere: bool) -> list[WantedPort]:
@@ -183,4 +187,5 @@ def restart(context: Context, services: tuple[str, ...]) -> Iterator[Event]:
                 yield Step(name=event.service, detail=f"started, pid {event.pid}", elapsed_s=deadline.elapsed_s)
         expected = parse_expected(found.labels or {})
         seen = yield from _prove(context, ServiceWatch(context.engine).events, endpoints, expected, deadline)
+        yield from (Notice(text=difference) for difference in describe_drift(context, found))
         yield _ready(context, endpoints, expected, seen, deadline, already=False)

@@ -12,7 +12,7 @@ from sandbox.observe.token import Token, decode_token
 from sandbox.session.console import read_jwks, read_status
 from sandbox.session.context import open_client
 from sandbox.session.expected import Expected, injected_headers
-from sandbox.session.verdict import LOOK_EVERY_S, raise_for_exit, raise_for_log
+from sandbox.session.verdict import LOOK_EVERY_S, filter_lines, raise_for_exit, raise_for_log
 from sandbox.stack import INGRESS, Endpoints
 from sandbox.wait import Deadline
 
@@ -72,7 +72,8 @@ def await_ready(
                 next_look = Deadline(LOOK_EVERY_S)
     raise StackError(
         f"the stack did not get ready in {deadline.timeout_s:g} s; last: {failure.reason}",
-        hint="sandbox up --keep, then sandbox logs",
+        details=filter_lines(engine, since_s=started_at),
+        hint="sandbox logs (and sandbox up --keep leaves the stack for a look)",
     )
 
 
@@ -87,7 +88,7 @@ def _attempt(client: "httpx2.Client", endpoints: Endpoints, expected: Expected) 
     token = dict(headers).get(expected.injected.token_header)
     if token is None or expected.injected.marker_header not in dict(headers):
         seen = ", ".join(dict(headers)) or "none"
-        unfiltered = response.status_code == UNFILTERED_STATUS and not headers
+        unfiltered = response.status_code == UNFILTERED_STATUS and expected.injected.marker_header not in dict(headers)
         return _Miss(reason=f"HTTP {response.status_code}; headers of the filter: {seen}", unfiltered=unfiltered)
     decoded = decode_token(token, read_jwks(client, endpoints))
     if decoded is None or not decoded.verified:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from sandbox.engines.base import Engine
 from sandbox.errors import RefusedError, StackError
 from sandbox.events import EngineEvent, ServiceExited
-from sandbox.observe.envoy_log import refusal
+from sandbox.observe.envoy_log import parse_envoy_line, refusal
 from sandbox.stack import ENVOY
 from sandbox.wait import Deadline
 
 LOOK_EVERY_S = 0.25
 TAIL_LINES = 20
+FILTER_LINES = 5
 
 
 class PortTakenError(StackError):
@@ -54,6 +55,13 @@ def raise_for_log(engine: Engine, *, since_s: float, unfiltered: bool) -> None:
     reason = refusal(lines) if unfiltered else None
     if reason:
         raise RefusedError(f"Envoy refused the filter: {reason}", hint="envoy/xds/filter.yaml holds its configuration")
+
+
+def filter_lines(engine: Engine, *, since_s: float) -> str:
+    """What the filter itself wrote last, from `since_s` on, a line each; without repetitions."""
+    records = engine.logs(services=(ENVOY.name,), since_s=since_s, tail=None, follow=False)
+    lines = [line for record in records if (line := parse_envoy_line(record.line)).plugin]
+    return "\n".join(list(dict.fromkeys(f"{line.plugin}: {line.text}" for line in lines))[-FILTER_LINES:])
 
 
 def _port_taken(line: str) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from stacks import Sandbox, copy_project, free_ports, get, interrupt, read_lines, replace_service, replace_text
+from stacks import Sandbox, copy_project, free_ports, get, interrupt, read_lines, replace_service, replace_text, until
 
 ENGINES = ["local"]
 SERVICES = ["envoy", "jwt-api", "upstream", "console"]
@@ -168,6 +168,30 @@ def test_restart_runs_the_services_code_as_it_is_now(broken: Sandbox, project):
     broken.down()
 
 
+def test_what_has_changed_since_the_start_is_told(broken: Sandbox, project):
+    broken.up()
+    assert "! " not in broken.run("up").expect(0).stderr
+    replace_text(project / "envoy" / "xds" / "filter.yaml", "hello from wasm", "changed")
+    replace_text(project / "envoy" / "envoy.yaml", "connect_timeout: 2s", "connect_timeout: 3s")
+    for words in (["up", "--workers", "3"], ["restart", "upstream"]):
+        told = broken.run(*words).expect(0).stderr
+        assert "filter.yaml or the filter's module has changed since this stack was started" in told
+        assert "envoy.yaml has changed since this stack was started" in told
+        assert ("Envoy stays at 2 workers" in told) == (words[0] == "up")
+    broken.down()
+
+
+def test_down_ends_a_restart_that_is_under_way(broken: Sandbox, project):
+    broken.up()
+    replace_service(project, "upstream", "import time\n\ndef serve(sock):\n    time.sleep(60)\n")
+    restart = broken.start("restart", "upstream")
+    until(lambda: broken.json("status")["services"][2]["ready"] is False, what="an upstream that is silent")
+    broken.down()
+    _, stderr = restart.communicate(timeout=30)
+    assert restart.returncode == 5
+    assert b"error: the stack " in stderr
+
+
 def test_restart_with_broken_code_says_what_the_service_said(broken: Sandbox, project):
     broken.up()
     replace_service(project, "upstream", "def serve(sock):\n    raise RuntimeError('no upstream any more')\n")
@@ -212,11 +236,15 @@ def test_down_with_volumes_forgets_everything(stack: Sandbox):
 
 
 def test_keys_and_ports_outlive_a_down(stack: Sandbox):
-    stack.up()
+    stack.run("up").expect(0)
+    urls = stack.status()["urls"]
     key = (stack.state / "keys" / "jwt-api.jwk.json").read_bytes()
     stack.down()
-    done = stack.run("up").expect(0)
-    assert f"http://127.0.0.1:{stack.ports['ingress']}" in done.stdout
+    stack.up()
+    assert stack.status()["urls"]["ingress"] == f"http://127.0.0.1:{stack.ports['ingress']}"
+    stack.down()
+    stack.run("up").expect(0)
+    assert stack.status()["urls"] == urls, "a port asked for by name is for that time only"
     assert (stack.state / "keys" / "jwt-api.jwk.json").read_bytes() == key
     stack.down()
 

@@ -135,10 +135,10 @@ def test_completion_offers_the_verbs(sandbox: Sandbox):
 BUG = """
 import sandbox.session.status as module
 
-def read_status(_):
+def read_report(_):
     raise ZeroDivisionError("made up")
 
-module.read_status = read_status
+module.read_report = read_report
 from sandbox.cli.main import main
 main()
 """
