@@ -14,8 +14,8 @@ help: ## Show this list
 up: $(RUN_STAMP) ## Install into .venv, start the sandbox, show the first injected header
 	@$(BIN)/sandbox up
 
-down: $(RUN_STAMP) ## End the sandbox; nothing is left, keys and logs included
-	@$(BIN)/sandbox down --volumes
+down: ## End the sandbox; nothing is left, keys and logs included
+	@test ! -x $(BIN)/sandbox || $(BIN)/sandbox down --volumes
 
 test: $(DEV_STAMP) test-go ## Run every test
 	$(BIN)/python -m pytest
