@@ -35,6 +35,12 @@ JWT_API = Service(name="jwt-api", ports=(JWT_API_PORT,))
 UPSTREAM = Service(name="upstream", ports=(UPSTREAM_PORT,))
 CONSOLE = Service(name="console", ports=(CONSOLE_PORT,))
 
+ENGINE_NAMES = ("auto", "local")
+"""What can be asked for; `auto` is the best at hand."""
+
+FILTER_NAME = "token_injector"
+"""The HTTP filter in envoy.yaml and its resource in filter.yaml. The console asks Envoy for it by this name."""
+
 SERVICES = (ENVOY, JWT_API, UPSTREAM, CONSOLE)
 PUBLISHED = tuple(port for service in SERVICES for port in service.ports if port.published)
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from sandbox.envoy import admin
 from sandbox.envoy.admin import AdminClient, AdminError
+from sandbox.stack import FILTER_NAME
 
 if TYPE_CHECKING:
     import httpx2
@@ -102,7 +103,7 @@ async def _ask_filter(client: AdminClient) -> tuple[FilterStatus, TokenStatus]:
     age_s = admin.parse_stats(age).get(admin.TOKEN_AGE)
     return (
         FilterStatus(
-            name=admin.FILTER_NAME,
+            name=FILTER_NAME,
             version=facts.version,
             module_sha256=facts.module_sha256,
             rejected=facts.rejected,

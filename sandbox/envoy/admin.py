@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import StackError
+from sandbox.stack import FILTER_NAME
 
 if TYPE_CHECKING:
     import httpx2
 
-FILTER_NAME = "token_injector"
 FETCH_PREFIX = f"wasmcustom.{FILTER_NAME}.fetch."
 TOKEN_AGE = f"wasmcustom.{FILTER_NAME}.token_age_seconds"
 

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from sandbox.errors import ConfigError
-from sandbox.stack import BYPASS, INGRESS, JWT_API, UPSTREAM, Address
+from sandbox.stack import BYPASS, FILTER_NAME, INGRESS, JWT_API, UPSTREAM, Address
 
 _LISTENERS = (INGRESS.name, BYPASS.name)
 _CLUSTERS = (UPSTREAM.name, JWT_API.name)
@@ -42,7 +42,7 @@ def place_addresses(text: str, addresses: Mapping[str, Address], name: str) -> b
 
     What the file names beyond them stays as it is.
 
-    Raises: ConfigError when the file is no bootstrap, or lacks a listener or cluster that the stack needs.
+    Raises: ConfigError when the file is no bootstrap, or lacks a listener, a cluster or the filter that the stack needs.
     """
     bootstrap = load_yaml(text, name)
     resources = bootstrap.get("static_resources")
@@ -53,6 +53,9 @@ def place_addresses(text: str, addresses: Mapping[str, Address], name: str) -> b
     for kind, wanted, found in (("listener", _LISTENERS, listeners), ("cluster", _CLUSTERS, clusters)):
         for missing in set(wanted) - set(found):
             raise ConfigError(f"{name} has no {kind} named {missing!r}, which the sandbox needs", hint=f"git diff {name}")
+    if FILTER_NAME not in _discovered_filters(listeners[INGRESS.name]):
+        message = f"{name}: listener {INGRESS.name} has no filter named {FILTER_NAME!r} with config_discovery"
+        raise ConfigError(f"{message}, which the sandbox needs", hint=f"git diff {name}")
     for listener in _LISTENERS:
         _place(listeners[listener].get("address"), addresses[listener], f"{name}: listener {listener}")
     for cluster in _CLUSTERS:
@@ -65,6 +68,19 @@ def _by_name(items: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(items, list):
         return {}
     return {str(item.get("name")): item for item in items if isinstance(item, dict)}
+
+
+def _discovered_filters(listener: Mapping[str, Any]) -> list[str]:
+    try:
+        return [
+            item["name"]
+            for chain in listener["filter_chains"]
+            for network_filter in chain["filters"]
+            for item in network_filter["typed_config"].get("http_filters", ())
+            if "config_discovery" in item
+        ]
+    except (AttributeError, KeyError, TypeError):
+        return []
 
 
 def _endpoint_addresses(cluster: Mapping[str, Any]) -> Iterator[Any]:

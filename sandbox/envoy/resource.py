@@ -8,6 +8,7 @@ from typing import Any
 
 from sandbox.envoy.bootstrap import dump_yaml, load_yaml
 from sandbox.errors import ConfigError
+from sandbox.stack import FILTER_NAME
 
 MAX_MODULE_BYTES = 64 * 1024 * 1024
 _WASM_MAGIC = b"\0asm"
@@ -20,7 +21,6 @@ class Injected:
     where: str
     token_header: str
     marker_header: str
-    marker_value: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class FilterResource:
 def render_filter(text: str, module: bytes, name: str, *, modules_folder: str) -> FilterResource:
     """Fill the module's hash into filter.yaml.
 
-    Raises: ConfigError when the module is no Wasm, or the file is not a filter resource.
+    Raises: ConfigError when the module is no Wasm, or the file is not the resource of our filter.
     """
     if not module.startswith(_WASM_MAGIC):
         raise ConfigError(
@@ -53,10 +53,13 @@ def render_filter(text: str, module: bytes, name: str, *, modules_folder: str) -
     resource = load_yaml(text, name)
     try:
         [item] = resource["resources"]
+        called = item["name"]
         config = item["typed_config"]["config"]
         code = config["vm_config"]["code"]["local"]
     except (KeyError, TypeError, ValueError):
         raise ConfigError(f"{name} must hold one Wasm filter with config.vm_config.code.local", hint=f"git diff {name}") from None
+    if called != FILTER_NAME:
+        raise ConfigError(f"{name}: the resource is named {called!r}, the sandbox needs {FILTER_NAME!r}", hint=f"git diff {name}")
     sha256 = hashlib.sha256(module).hexdigest()
     module_name = f"{sha256}.wasm"
     code["filename"] = f"{modules_folder}/{module_name}"
@@ -85,5 +88,4 @@ def _injected(configuration: Any) -> Injected:
         where=str(value.get("inject", "response")),
         token_header=str(value.get("token_header", "x-auth")).lower(),
         marker_header=str(value.get("marker_header", "x-wasm-filter")).lower(),
-        marker_value=str(value.get("marker_value", "hello from wasm")),
     )

@@ -64,6 +64,8 @@ def test_what_a_user_added_stays():
         ("- name: jwt-api\n      type", "- name: jwt\n      type", "has no cluster named 'jwt-api'"),
         ("static_resources:", "dynamic_resources:", "has no static_resources"),
         ("socket_address: {address: 0.0.0.0, port_value: 10000}", "pipe: {path: x}", "listener ingress has no socket_address"),
+        ("- name: token_injector", "- name: mine", "has no filter named 'token_injector' with config_discovery"),
+        ("filter_chains:", "filter_chain:", "has no filter named 'token_injector'"),
         ("node:", "node: [", r"envoy.yaml:\d+:\d+"),
     ],
 )
@@ -166,6 +168,13 @@ def test_a_module_that_is_no_wasm(module):
 @pytest.mark.parametrize("text", ["resources: []", "a: 1", "resources: [{}]"])
 def test_a_file_that_is_no_filter_resource(text):
     with pytest.raises(ConfigError, match="must hold one Wasm filter"):
+        render_filter(text, WASM, "filter.yaml", modules_folder="m")
+
+
+def test_a_filter_of_another_name_is_told_at_once():
+    """The console asks Envoy for it by name: `up` would wait in vain."""
+    text = FILTER.replace("name: token_injector  # fixed", "name: mine")
+    with pytest.raises(ConfigError, match="the resource is named 'mine', the sandbox needs 'token_injector'"):
         render_filter(text, WASM, "filter.yaml", modules_folder="m")
 
 
