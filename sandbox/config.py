@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.errors import ConfigError
+from sandbox.stack import ENGINE_NAMES
 from sandbox.workspace import MODULE_KINDS
 
 
@@ -49,7 +50,7 @@ class _Key:
 
 
 _KEYS: Mapping[str, _Key] = {
-    "engine": _Key("auto", _one_of("auto", "local"), "auto or local"),
+    "engine": _Key(ENGINE_NAMES[0], _one_of(*ENGINE_NAMES), " or ".join(ENGINE_NAMES)),
     "ingress_port": _Key(None, _port, "a port from 1 to 65535"),
     "bypass_port": _Key(None, _port, "a port from 1 to 65535"),
     "console_port": _Key(None, _port, "a port from 1 to 65535"),
@@ -57,6 +58,7 @@ _KEYS: Mapping[str, _Key] = {
     "module": _Key(MODULE_KINDS[0], _one_of(*MODULE_KINDS), " or ".join(MODULE_KINDS)),
     "timeout_s": _Key(60.0, _seconds, "seconds from 0.1 to 3600"),
 }
+_PREFIX = "SANDBOX_"
 _NOT_SETTINGS = {
     *("SANDBOX_PROJECT", "SANDBOX_STATE_DIR", "SANDBOX_RUN"),
     *("SANDBOX_INGRESS_URL", "SANDBOX_BYPASS_URL", "SANDBOX_CONSOLE_URL"),  # what `status -o env` prints
@@ -90,9 +92,9 @@ def load_settings(file: Path, flags: Mapping[str, Any], environment: Mapping[str
     sources = [
         *((key, value, str(file)) for key, value in _load_file(file).items()),
         *(
-            (name.removeprefix("SANDBOX_").lower(), value, name)
+            (_key_of(name), value, name)
             for name, value in environment.items()
-            if name.startswith("SANDBOX_") and name not in _NOT_SETTINGS and value != ""
+            if name.startswith(_PREFIX) and name not in (*_NOT_SETTINGS, *foreign_variables(environment)) and value != ""
         ),
         *((key, value, f"--{key.removesuffix('_s').replace('_', '-')}") for key, value in flags.items()),
     ]
@@ -107,6 +109,19 @@ def load_settings(file: Path, flags: Mapping[str, Any], environment: Mapping[str
             raise ConfigError(f"{origin}: {key} must be {_KEYS[key].accepts}, not {value!r}", hint="sandbox up --help") from None
         origins[key] = origin
     return Settings(**values, origins=origins)
+
+
+def foreign_variables(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Variables that begin as ours do and are not even a slip of the pen: another program's, and none of our business."""
+    return tuple(
+        name
+        for name in environment
+        if name.startswith(_PREFIX) and name not in _NOT_SETTINGS and not difflib.get_close_matches(_key_of(name), _KEYS, n=1)
+    )
+
+
+def _key_of(variable: str) -> str:
+    return variable.removeprefix(_PREFIX).lower()
 
 
 def _load_file(file: Path) -> dict[str, Any]:

