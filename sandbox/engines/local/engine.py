@@ -39,7 +39,7 @@ class LocalEngine:
         note = load_json(run / RUN_INSTANCE)
         written_by = note.get("format") if note else None
         if isinstance(written_by, int) and written_by > FORMAT:
-            raise PreconditionError("a newer sandbox started this stack", hint="pip install --upgrade envoy-wasm-sandbox")
+            raise PreconditionError("a newer sandbox started this stack", hint="git pull && make up")
         channel = connect(run)
         if channel:
             with contextlib.closing(channel):
