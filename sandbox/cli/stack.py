@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sandbox.cli.app import app
-from sandbox.cli.options import EngineOption, Output, OutputOption, StatusOutput, TimeoutOption
+from sandbox.cli.options import EngineOption, Output, OutputOption, ServicesArgument, StatusOutput, TimeoutOption
+from sandbox.errors import StackError
 
 if TYPE_CHECKING:
     from sandbox.events import Event, LogRecord
-
-NOT_RUNNING = 5
 
 
 def _port_option(name: str, default: int) -> Any:
@@ -70,7 +69,7 @@ def down(
 
 @app.command(epilog="Examples: sandbox restart · sandbox restart jwt-api")
 def restart(
-    services: Annotated[list[str] | None, typer.Argument(help="envoy, jwt-api, upstream, console; none: all.")] = None,
+    services: ServicesArgument = None,
     engine: EngineOption = None,
     timeout: TimeoutOption = None,
     output: OutputOption = Output.TEXT,
@@ -106,7 +105,7 @@ def status(
         case StatusOutput.TEXT:
             stdout().print(render_status(report))
     if report.phase != "running":
-        raise typer.Exit(NOT_RUNNING)
+        raise typer.Exit(StackError.exit_code)
 
 
 def _show(events: "Iterator[Event | LogRecord]", output: Output) -> None:

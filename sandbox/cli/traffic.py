@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sandbox.cli.app import app
-from sandbox.cli.options import EngineOption, Output, OutputOption
+from sandbox.cli.options import EngineOption, Output, OutputOption, ServicesArgument
 from sandbox.errors import ConfigError, PreconditionError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _as_json(answer: "Answer") -> dict[str, Any]:
 
 @app.command(epilog="Examples: sandbox logs -f · sandbox logs --since 5m envoy · sandbox logs --filter-only -n 20")
 def logs(
-    services: Annotated[list[str] | None, typer.Argument(help="envoy, jwt-api, upstream, console; none: all.")] = None,
+    services: ServicesArgument = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay and show what comes.")] = False,
     since: Annotated[str | None, typer.Option("--since", help="A span (90s, 5m, 2h) or a time (ISO 8601).")] = None,
     tail: Annotated[int | None, typer.Option("-n", "--tail", min=0, help="Only the last N lines.")] = None,

@@ -9,12 +9,12 @@ from rich.text import Text
 from sandbox.events import LogRecord
 from sandbox.observe.envoy_log import parse_envoy_line
 from sandbox.observe.log_line import LogLine, parse_service_line
-from sandbox.stack import ENVOY
+from sandbox.stack import CONSOLE, ENVOY, JWT_API, UPSTREAM
 from sandbox.view.terminal import printable
 
 FILTER = "filter"
 _LEVELS = {"warning": "yellow", "error": "red", "critical": "bold red", "debug": "dim", "trace": "dim", "access": "cyan"}
-_COLOURS = {"envoy": "blue", "jwt-api": "magenta", "upstream": "cyan", "console": "white", FILTER: "bold green"}
+_COLOURS = {ENVOY.name: "blue", JWT_API.name: "magenta", UPSTREAM.name: "cyan", CONSOLE.name: "white", FILTER: "bold green"}
 
 
 def render_record(record: LogRecord) -> Text:

@@ -1,0 +1,34 @@
+"""What help texts say of the stack is what the stack is: they are typed, because importing it would slow every command."""
+
+import pytest
+from typer.testing import CliRunner
+
+from sandbox.cli.main import app
+from sandbox.engines.select import select_engine
+from sandbox.stack import ENGINE_NAMES, PUBLISHED, service_names
+from sandbox.workspace import HOME, MODULE_KINDS, Project, State
+
+
+def help_of(verb):
+    return " ".join(CliRunner().invoke(app, [verb, "--help"]).output.split())
+
+
+@pytest.mark.parametrize("port", PUBLISHED, ids=lambda port: port.name)
+def test_ports(port):
+    assert f"--{port.name}-port <int> Port of the {port.name}: that one or an error. [default: {port.number}," in help_of("up")
+
+
+@pytest.mark.parametrize("verb", ["restart", "logs"])
+def test_services(verb):
+    assert f"{', '.join(service_names())}; none: all." in help_of(verb)
+
+
+@pytest.mark.parametrize("verb", ["up", "down", "restart", "status", "curl", "logs"])
+def test_engines(verb, tmp_path):
+    assert f"--engine <str> {' or '.join(ENGINE_NAMES)}." in help_of(verb)
+    for name in ENGINE_NAMES:
+        assert select_engine(name, Project(root=HOME), State(root=tmp_path)).name in ENGINE_NAMES
+
+
+def test_modules():
+    assert f"Which build of the filter: {' or '.join(MODULE_KINDS)}. [default: {MODULE_KINDS[0]}]" in help_of("up")
