@@ -96,11 +96,16 @@ def check_bootstrap(prepared: Prepared, files: dict[str, bytes], project: Projec
     write_json(state.validated, {"bootstrap": digest})
 
 
-def launches(prepared: Prepared, endpoints: Endpoints, settings: Settings, state: State) -> tuple[Launch, ...]:
-    """One launch a service of the stack model."""
+def write_console_token(state: State) -> None:
+    """Make what a change through the console has to show, unless there is one."""
     make_private_folder(state.keys)
     if not state.console_token.exists():
         write_atomic(state.console_token, secrets.token_urlsafe(32).encode())
+
+
+def launches(prepared: Prepared, endpoints: Endpoints, settings: Settings, state: State) -> tuple[Launch, ...]:
+    """One launch a service of the stack model."""
+    write_console_token(state)
     inside = endpoints.inside
     return (
         Launch(name=ENVOY.name, argv=envoy_command(prepared.envoy, workers=settings.workers)),
