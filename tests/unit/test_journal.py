@@ -49,13 +49,6 @@ def test_files_stay_bounded_and_private(writer, tmp_path, monkeypatch):
     assert kept == [f"{number:04}" for number in range(500 - len(kept), 500)]
 
 
-def test_a_long_line_is_cut_and_says_so(writer, tmp_path):
-    writer.write("s", b"x" * 1_000_000)
-    [line] = lines(tmp_path)
-    assert len(line) < 17_000
-    assert line.endswith("983616 bytes cut")
-
-
 def test_bytes_that_are_no_text(writer, tmp_path):
     writer.write("s", b"a\xff\x1b")
     assert lines(tmp_path) == ["a\ufffd\x1b"]

@@ -7,9 +7,10 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from sandbox.engines.local.signals import drop_handlers, held
 from sandbox.stack import Launch
 
 TAIL_LINES = 20
@@ -18,6 +19,9 @@ MAX_BACKOFF_S = 5.0
 CRASH_LOOP_EXITS = 5
 CRASH_LOOP_WINDOW_S = 60.0
 MAX_PENDING_BYTES = 1 << 20
+MAX_LINE_BYTES = 16 * 1024
+DRAIN_READS = 17
+"""Of 64 KiB: what a pipe can hold at most, and its end."""
 
 
 class Child:
@@ -43,13 +47,21 @@ class Child:
         """Fork; returns `output`. Not to be called with other threads about.
 
         `keep` is a descriptor that the new process holds all its life.
+
+        Raises: OSError when the system has no descriptors or no processes left; nothing has changed then.
         """
         output, write_end = os.pipe()
         sys.stdout.flush()
-        pid = os.fork()
-        if pid == 0:
-            self._become(write_end, keep)
-        os.close(write_end)
+        try:
+            with held() as mask:
+                pid = os.fork()
+                if pid == 0:
+                    self._become(write_end, keep, mask)
+        except OSError:
+            os.close(output)
+            raise
+        finally:
+            os.close(write_end)
         os.set_blocking(output, False)
         self.pid, self.output, self.started_s = pid, output, time.monotonic()
         self.state, self.start_again_at_s, self.ending_since_s = "running", None, None
@@ -67,12 +79,10 @@ class Child:
         serve = getattr(importlib.import_module(module), function)
         serve(socket.socket(fileno=self.listener))
 
-    def _become(self, write_end: int, keep: int) -> None:
+    def _become(self, write_end: int, keep: int, mask: Iterable[int]) -> None:
         status = 1
         try:
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
+            drop_handlers(mask)
             os.dup2(write_end, 1)
             os.dup2(write_end, 2)
             low = 3
@@ -91,11 +101,13 @@ class Child:
 
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            os._exit(status)
+            try:
+                sys.stdout.flush()
+            finally:
+                os._exit(status)
 
     def lines(self) -> Iterator[bytes]:
-        """Lines that have come, after `output` turned readable. Closes `output` at the end."""
+        """Lines that have come, after `output` turned readable, each cut at `MAX_LINE_BYTES`. Closes `output` at the end."""
         if self.output is None:
             return
         try:
@@ -103,25 +115,39 @@ class Child:
         except BlockingIOError:
             self._dry = True
             return
-        self._dry = False
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         if not chunk or len(self._pending) > MAX_PENDING_BYTES:
             lines, self._pending = [*lines, self._pending], b""
         if not chunk:
-            os.close(self.output)
-            self.output = None
-        for line in lines:
-            if line:
-                self.tail.append(line)
-                yield line
+            self._close()
+        yield from self._take(lines)
 
     def drain(self) -> Iterator[bytes]:
-        """What a dead service still had to say. A grandchild that holds the pipe open keeps nobody waiting."""
-        while self.output is not None:
+        """What a dead service still had to say; closes `output`.
+
+        A grandchild that holds the pipe open keeps nobody waiting, whether it is silent or writes without end.
+        """
+        self._dry = False
+        for _ in range(DRAIN_READS):
+            if self.output is None or self._dry:
+                break
             yield from self.lines()
-            if self._dry and self.output is not None:
-                os.close(self.output)
-                self.output = None
+        yield from self._take([self._pending])
+        self._close()
+
+    def _take(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        for line in filter(None, lines):
+            self.tail.append(_cut(line))
+            yield self.tail[-1]
+
+    def _close(self) -> None:
+        if self.output is not None:
+            os.close(self.output)
+        self.output, self._pending = None, b""
+
+    def last_lines(self) -> list[str]:
+        """The last `TAIL_LINES` as text."""
+        return [line.decode(errors="replace") for line in self.tail]
 
     def state_now(self) -> dict[str, Any]:
         """The fields of `ServiceState`."""
@@ -151,6 +177,7 @@ class Child:
     def plan_restart(self) -> None:
         """After a crash: start again with back-off, or give up after `CRASH_LOOP_EXITS` in `CRASH_LOOP_WINDOW_S`."""
         now = time.monotonic()
+        self.start_again_at_s = None
         self._exits.append(now)
         recent = [at for at in self._exits if now - at < CRASH_LOOP_WINDOW_S]
         if len(recent) >= CRASH_LOOP_EXITS:
@@ -158,3 +185,13 @@ class Child:
             return
         self.state = "restarting"
         self.start_again_at_s = now + min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (len(recent) - 1))
+
+    def forget_exits(self) -> None:
+        """Somebody wants it started once more: only what happens from here on counts."""
+        self._exits.clear()
+
+
+def _cut(line: bytes) -> bytes:
+    if len(line) <= MAX_LINE_BYTES:
+        return line
+    return line[:MAX_LINE_BYTES] + f" … {len(line) - MAX_LINE_BYTES} bytes cut".encode()

@@ -17,7 +17,6 @@ from sandbox.events import LogRecord
 from sandbox.workspace import LOG, PREVIOUS_LOG
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
-MAX_LINE_BYTES = 16 * 1024
 POLL_S = 0.05
 
 
@@ -45,9 +44,7 @@ class JournalWriter:
         self._file.close()
 
     def write(self, service: str, line: bytes) -> None:
-        """Append one line, cut at `MAX_LINE_BYTES`; bytes that are not UTF-8 become U+FFFD."""
-        if len(line) > MAX_LINE_BYTES:
-            line = line[:MAX_LINE_BYTES] + f" … {len(line) - MAX_LINE_BYTES} bytes cut".encode()
+        """Append one line; bytes that are not UTF-8 become U+FFFD."""
         record = _render(service, line.decode(errors="replace"))
         if self._lost:
             record = _render(service, f"[sandbox] {self._lost} lines before this one were lost: the disk was full") + record
