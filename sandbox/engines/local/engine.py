@@ -1,7 +1,6 @@
 """The local engine as the command line sees it: takes ports, starts a stack, talks to the supervisor's socket."""
 
 import contextlib
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -45,7 +44,7 @@ class LocalEngine:
             with contextlib.closing(channel):
                 channel.send({"op": "state"})
                 for message in read_messages(channel, Deadline(ANSWER_TIMEOUT_S)):
-                    if message["event"] == "state":
+                    if message.get("event") == "state":
                         return parse_state(message)
         try:
             last_sign = run.stat().st_mtime
@@ -72,7 +71,6 @@ class LocalEngine:
         if self._reservation is None:
             raise ValueError("reserve ports first")
         plan = Plan(
-            instance=secrets.token_hex(8),
             services_root=str(self._services_root),
             logs=str(self._state.logs),
             crashes=str(self._state.crashes),

@@ -6,6 +6,9 @@ Supervisor and services share a process group that the guard is not in. When the
 kills that group: the supervisor is then a zombie that only the guard can reap, so its number cannot belong to anybody else. When
 the guard is gone, the supervisor sees the end of a pipe and stops. All of them hold the lock file `alive`: whoever can take
 that lock knows that none is left.
+
+macOS before Python 3.13 has no `waitid`: there the supervisor is reaped first, and the group keeps its number only as long as a
+service is in it.
 """
 
 import contextlib
@@ -34,7 +37,7 @@ def main() -> None:
     if supervisor == 0:
         os.setpgid(0, 0)
         os.close(held)
-        from sandbox.engines.local.supervisor import supervise
+        from sandbox.engines.local.process import supervise
 
         os._exit(supervise(run, owner_handle=owner, guard_handle=watched, alive_handle=alive))
     # From here on the guard needs nothing that it inherited but the lock and its end of the pipe.
@@ -60,8 +63,11 @@ def main() -> None:
 
 
 def _await_end(supervisor: int) -> bool:
-    """Reap what services orphan, until the supervisor has ended; returns whether it ended well. It stays a zombie."""
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13; nobody orphans to us there
+    """Reap what services orphan, until the supervisor has ended; returns whether it ended well.
+
+    It stays a zombie, except where there is no `waitid`: macOS before Python 3.13. Nobody orphans to us there.
+    """
+    if not hasattr(os, "waitid"):
         return os.waitpid(supervisor, 0)[1] == 0
     while True:
         ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)

@@ -13,7 +13,7 @@ def read_messages(channel: Channel, deadline: Deadline) -> Iterator[Message]:
     """What comes until the supervisor ends, which closes the channel, or the time is up."""
     while not channel.closed and not deadline.over:
         for message in channel.wait(deadline.remaining_s):
-            if message["event"] == "end":
+            if message.get("event") == "end":
                 channel.closed = True
                 return
             yield message
@@ -26,13 +26,13 @@ def read_events(channel: Channel, deadline: Deadline) -> Iterator[EngineEvent]:
 
 def parse_event(message: Message) -> EngineEvent | None:
     """The event that a message tells of, if it does."""
-    match message["event"]:
-        case "started":
-            return ServiceStarted(service=message["service"], pid=message["pid"])
-        case "exited":
-            return ServiceExited(service=message["service"], returncode=message["returncode"], tail=tuple(message["tail"]))
-        case "stopped":
-            return ServiceStopped(service=message["service"])
+    match message:
+        case {"event": "started", "service": str(service), "pid": int(pid)}:
+            return ServiceStarted(service=service, pid=pid)
+        case {"event": "exited", "service": str(service), "returncode": int(returncode), "tail": list(tail)}:
+            return ServiceExited(service=service, returncode=returncode, tail=tuple(map(str, tail)))
+        case {"event": "stopped", "service": str(service)}:
+            return ServiceStopped(service=service)
         case _:
             return None
 
@@ -44,5 +44,4 @@ def parse_state(message: Message) -> StackState:
         endpoints=parse_endpoints(message["endpoints"]),
         services=tuple(ServiceState(**item) for item in message["services"]),
         labels=message["labels"],
-        started_at=message["started_at"],
     )

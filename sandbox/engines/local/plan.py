@@ -17,7 +17,6 @@ FORMAT = 1
 class Plan:
     """One stack to run. `sockets` gives the descriptor of the listening socket by the name of its port."""
 
-    instance: str
     services_root: str
     logs: str
     crashes: str

@@ -1,66 +1,41 @@
 """The supervisor: one thread, one loop, that starts the services, reads their lines, starts crashed ones again and ends them all.
 
-It ends the stack when it is told to, when its owner goes away before adopting it, and when its guard dies.
+It ends the stack when it is told to, when its owner goes away without having released it, and when its guard dies.
 """
 
 import contextlib
 import gc
 import importlib
-import os
 import selectors
-import shutil
 import signal
-import socket
-import sys
 import time
-import types
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from sandbox.engines.local.child import Child
-from sandbox.engines.local.clients import Clients
-from sandbox.engines.local.control import Channel, Message
+from sandbox.engines.local.clients import Client, Clients
+from sandbox.engines.local.control import Message
 from sandbox.engines.local.crash_log import keep_crash_log
 from sandbox.engines.local.journal import JournalWriter
-from sandbox.engines.local.plan import FORMAT, Plan, load_plan
+from sandbox.engines.local.plan import FORMAT, Plan
+from sandbox.engines.local.signals import Signals
 from sandbox.errors import PreconditionError
 from sandbox.files import write_json
-from sandbox.workspace import RUN_INSTANCE, RUN_PLAN
+from sandbox.workspace import RUN_INSTANCE
 
 STOP_TIMEOUT_S = 5.0
 SWEEP_S = 1.0
 
 
-def supervise(run: Path, *, owner_handle: int, guard_handle: int, alive_handle: int) -> int:
-    """Run the stack of `run`/plan.json to its end; returns the exit code."""
-    os.chdir(run)
-    plan = load_plan(Path(RUN_PLAN))
-    _import_services_from(Path(plan.services_root))
-    owner = socket.socket(fileno=owner_handle)
-    supervisor = Supervisor(plan, Channel(owner), guard_handle, alive_handle)
-    supervisor.loop()
-    os.chdir("/")
-    shutil.rmtree(run, ignore_errors=True)
-    return 0
-
-
-def _import_services_from(root: Path) -> None:
-    """Make `services` the project's own, wherever else a package of that name can be found; nothing else comes from there."""
-    package = types.ModuleType("services")
-    package.__path__ = [str(root / "services")]
-    sys.modules["services"] = package
-
-
 class Supervisor:
     """State of the loop. Everything in it is touched by one thread."""
 
-    def __init__(self, plan: Plan, owner: Channel, guard_handle: int, alive_handle: int) -> None:
+    def __init__(self, plan: Plan, owner: Client, guard_handle: int, alive_handle: int) -> None:
         self._plan = plan
-        self._owner: Channel | None = owner
+        self._owner: Client | None = owner
         self._adopted = False
         self._stopping_since_s: float | None = None
-        self._started_at = time.time()
         self._alive = alive_handle
         self._journal = JournalWriter(Path(plan.logs))
         self._children = [Child(launch, plan.sockets[launch.listens] if launch.listens else None) for launch in plan.launches]
@@ -69,7 +44,8 @@ class Supervisor:
         self._clients.add(owner)
         self._clients.listen()
         self._watch(guard_handle, lambda: self._lose_guard(guard_handle))
-        self._wake_on_signals()
+        self._signals = Signals()
+        self._watch(self._signals.handle, self._signals.clear)
 
     def loop(self) -> None:
         """Start everything, then decide until all has ended."""
@@ -87,6 +63,8 @@ class Supervisor:
         while not (self._stopping_since_s is not None and all(child.pid is None for child in self._children)):
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()
+            if self._signals.asked_to_end:
+                self._stop()
             self._reap()
             self._start_due()
             self._kill_overdue()
@@ -95,16 +73,6 @@ class Supervisor:
     def _watch(self, source: int, react: Callable[[], object]) -> None:
         self._selector.register(source, selectors.EVENT_READ, react)
 
-    def _wake_on_signals(self) -> None:
-        read_end, write_end = os.pipe()
-        os.set_blocking(read_end, False)
-        os.set_blocking(write_end, False)
-        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._stop())
-        self._watch(read_end, lambda: os.read(read_end, 1 << 12))
-
     def _patience_s(self) -> float:
         due = [child.start_again_at_s for child in self._children if child.start_again_at_s is not None]
         return max(0.0, min([SWEEP_S, *(at - time.monotonic() for at in due)]))
@@ -112,6 +80,8 @@ class Supervisor:
     # Services
 
     def _spawn(self, child: Child) -> None:
+        if self._signals.asked_to_end or self._stopping_since_s is not None:
+            return
         output = child.spawn(self._alive)
         self._watch(output, lambda: self._pump(child, child.lines()))
         self._write_instance()
@@ -139,21 +109,25 @@ class Supervisor:
                 self._take_crash(child, returncode)
 
     def _take_crash(self, child: Child, returncode: int) -> None:
-        tail = [line.decode(errors="replace") for line in child.tail]
-        self._clients.tell({"event": "exited", "service": child.name, "returncode": returncode, "tail": tail})
+        self._clients.tell({"event": "exited", "service": child.name, "returncode": returncode, "tail": child.last_lines()})
         if self._adopted:
             child.restarts += 1
-            child.plan_restart()
-            self._journal.write(child.name, f"[sandbox] exited with {returncode}; {child.state}".encode())
-            if child.state == "crash-looping":
-                keep_crash_log(Path(self._plan.crashes), child.name, tail)
+            self._plan_restart(child, f"exited with {returncode}")
         self._write_instance()
+
+    def _plan_restart(self, child: Child, why: str) -> None:
+        child.plan_restart()
+        self._journal.write(child.name, f"[sandbox] {why}; {child.state}".encode())
+        if child.state == "crash-looping":
+            keep_crash_log(Path(self._plan.crashes), child.name, child.last_lines())
 
     def _start_due(self) -> None:
         for child in self._children:
-            due = child.start_again_at_s is not None and time.monotonic() >= child.start_again_at_s
-            if due and self._stopping_since_s is None:
-                self._spawn(child)
+            if child.start_again_at_s is not None and time.monotonic() >= child.start_again_at_s:
+                try:
+                    self._spawn(child)
+                except OSError as error:  # no descriptors or processes left
+                    self._plan_restart(child, f"cannot be started: {error.strerror}")
 
     # Ending
 
@@ -174,18 +148,19 @@ class Supervisor:
         self._selector.unregister(handle)
         self._stop()
 
-    def _lose(self, client: Channel) -> None:
+    def _lose(self, client: Client) -> None:
         if client is self._owner:
             self._stop()
 
     # Talking
 
-    def _obey(self, client: Channel, message: Message) -> None:
+    def _obey(self, client: Client, message: Message) -> None:
         match message:
             case {"op": "state"}:
                 client.send({"event": "state", **self._state()})
             case {"op": "adopt", "release": bool(release)}:
                 self._adopted = True
+                client.informed = False  # who has what it waited for need not read any more
                 if release:
                     self._owner = None
                 self._write_instance()
@@ -200,6 +175,9 @@ class Supervisor:
                         self._restart(child)
 
     def _restart(self, child: Child) -> None:
+        if self._stopping_since_s is not None:
+            return
+        child.forget_exits()
         if child.pid is None:
             child.start_again_at_s = time.monotonic()
         else:
@@ -210,7 +188,6 @@ class Supervisor:
             "phase": "running" if self._adopted else "starting",
             "endpoints": asdict(self._plan.endpoints),
             "labels": dict(self._plan.labels),
-            "started_at": self._started_at,
             "services": [child.state_now() for child in self._children],
         }
 
@@ -220,4 +197,4 @@ class Supervisor:
         A full disk costs the note, not the stack.
         """
         with contextlib.suppress(PreconditionError):
-            write_json(Path(RUN_INSTANCE), {"format": FORMAT, "instance": self._plan.instance, **self._state()})
+            write_json(Path(RUN_INSTANCE), {"format": FORMAT, **self._state()})
