@@ -1,7 +1,5 @@
 """The HTTP face of the JWT API. Routes are made at import, so that `create_app` is quick in a forked child."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from logging import getLogger
 from typing import Any

@@ -3,8 +3,6 @@
 Source: RFC 9110 sections 7.2 and 15.5.20 (421), Fetch standard for Origin.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Two starts at once agree through a lock on the folder. A file that holds no usable key is put aside, never overwritten.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

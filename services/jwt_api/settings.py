@@ -3,8 +3,6 @@
 Address and port are flags, and unknown names are ignored: Kubernetes injects `JWT_API_PORT` and the like.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

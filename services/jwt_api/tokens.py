@@ -1,7 +1,5 @@
 """Signed tokens: which claims they carry and how they are signed. No HTTP."""
 
-from __future__ import annotations
-
 import time
 import uuid
 from dataclasses import dataclass, field

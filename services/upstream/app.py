@@ -4,8 +4,6 @@ It is data plane and keeps no state: a filter may rewrite Host and Origin to any
 there is nothing here to protect. So, unlike the control plane, it checks neither.
 """
 
-from __future__ import annotations
-
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request

@@ -1,7 +1,5 @@
 """The echo: what a request was when it arrived, as JSON. Nothing is normalised, so that a filter's work can be seen."""
 
-from __future__ import annotations
-
 import base64
 import codecs
 import json

@@ -1,7 +1,5 @@
 """Which response headers `/response-headers` sets, read from its query byte by byte. No HTTP."""
 
-from __future__ import annotations
-
 import re
 from urllib.parse import unquote_to_bytes
 

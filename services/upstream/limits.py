@@ -1,7 +1,5 @@
 """The bounds of what may be asked for, in one place, and the refusal that names them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 MAX_DELAY_S = 10

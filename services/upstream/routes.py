@@ -3,8 +3,6 @@
 Routes are made at import, so that `create_app` is quick in a forked child.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine

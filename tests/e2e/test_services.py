@@ -1,7 +1,5 @@
 """Both services as real processes under uvicorn: start, answer, break, end, and leave nothing behind."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The JWT API over ASGI: tokens that an independent library verifies, and the gate before every route."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Iterator

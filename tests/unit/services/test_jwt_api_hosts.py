@@ -1,7 +1,5 @@
 """Who may ask the JWT API."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """The signing key on disk: made once, kept private, put aside when it can't be used."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import logging

@@ -1,7 +1,5 @@
 """The settings of the JWT API: defaults, good values, and errors that name the variable."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

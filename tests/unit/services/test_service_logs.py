@@ -1,7 +1,5 @@
 """The log lines of both services: one event is one plain line."""
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

@@ -1,7 +1,5 @@
 """Both services against their own OpenAPI descriptions: schemathesis asks, every answer must be a described one."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

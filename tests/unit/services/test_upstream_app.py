@@ -1,7 +1,5 @@
 """The upstream over ASGI: what each route does, and what is refused with a reason and a limit."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The echo without HTTP: bodies, queries, and what is left of a request that is neither text nor ASCII."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

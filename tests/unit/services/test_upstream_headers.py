@@ -1,7 +1,5 @@
 """Which headers `/response-headers` sets."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The settings of the upstream."""
 
-from __future__ import annotations
-
 import pytest
 
 from services.upstream.settings import Settings, SettingsError, load_settings
