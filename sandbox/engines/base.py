@@ -9,17 +9,17 @@ from sandbox.stack import Endpoints, Launch
 from sandbox.wait import Deadline
 
 Phase = Literal["running", "starting", "crashed", "stopped"]
+"""Of the whole stack."""
+Condition = Literal["running", "restarting", "crash-looping", "exited"]
+"""Of one service; `restarting` waits to be started again, `crash-looping` is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
-    """One service as its engine sees it; whether it answers is another question.
-
-    `state` is `running`, `restarting` (waiting to be started again), `crash-looping` (given up) or `exited`.
-    """
+    """One service as its engine sees it; whether it answers is another question."""
 
     name: str
-    state: str
+    state: Condition
     pid: int | None
     uptime_s: float
     restarts: int
