@@ -72,7 +72,7 @@ def test_03_supervisor_killed(running: Sandbox):
     assert re.search(r"crashed at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", running.run("status").expect(5).stdout)
     done = running.run("curl", "/").expect(5)
     assert done.error == "error: the stack has crashed"
-    healed = running.run("up").expect(0)
+    healed = running.run("up", *running.port_flags).expect(0)
     assert "cleaning up after a stack that crashed" in healed.stderr
     assert f"http://127.0.0.1:{running.ports['ingress']}" in healed.stdout
     kill(running.supervision()[1])
@@ -273,7 +273,7 @@ def test_15_envoy_dies_and_is_started_again(running: Sandbox):
 
 def test_15_crash_loop(running: Sandbox):
     for _ in range(5):
-        pid = until(lambda: (item := running.service("envoy"))["state"] == "running" and item["pid"], timeout_s=20)
+        pid = until(lambda: (item := running.service("envoy"))["ready"] and item["pid"], timeout_s=20)
         os.kill(pid, signal.SIGKILL)
         until(lambda pid=pid: running.service("envoy")["pid"] != pid)
     envoy = running.service("envoy")
