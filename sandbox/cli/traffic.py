@@ -14,6 +14,9 @@ from sandbox.errors import ConfigError, PreconditionError
 if TYPE_CHECKING:
     from sandbox.events import Answer
 
+COMMON_METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
+"""Taken in lower case too, as httpie does; any other word there is a method only in capitals."""
+
 
 @app.command(
     epilog="Examples: sandbox curl / · sandbox curl POST /anything x-team:red -d '{\"a\": 1}' · "
@@ -24,7 +27,8 @@ def curl(
     request: Annotated[str | None, typer.Option("-X", "--request", help="The method.")] = None,
     header: Annotated[list[str] | None, typer.Option("-H", "--header", help="`Name: value`, any number.")] = None,
     data: Annotated[
-        str | None, typer.Option("-d", "--data", help="The body; @FILE reads a file, @- stdin. Makes it a POST.")
+        list[str] | None,
+        typer.Option("-d", "--data", help="The body; @FILE reads a file, @- stdin. Makes it a POST. Several are joined by &."),
     ] = None,
     head: Annotated[bool, typer.Option("-I", "--head", help="Send HEAD.")] = False,
     include: Annotated[bool, typer.Option("-i", "--include", help="Head and body plain, as curl prints them.")] = False,
@@ -44,8 +48,8 @@ def curl(
 
     method, path, headers = _parse_words(words)
     headers += [_parse_header(text) for text in header or ()]
-    body = None if data is None else _read_data(data)
-    method = request or method or ("HEAD" if head else "POST" if data is not None else "GET")
+    body = b"&".join(map(_read_data, data)) if data else None
+    method = request or method or ("HEAD" if head else "POST" if data else "GET")
     asked = Request(method=method.upper(), path=path, headers=tuple(headers), body=body, bypass=bypass)
     answer = exchange(open_context({"engine": engine}), asked)
     if output == "json":
@@ -61,7 +65,7 @@ def curl(
 
 def _parse_words(words: list[str]) -> tuple[str | None, str, list[tuple[str, str]]]:
     method, rest = None, list(words)
-    if len(rest) > 1 and rest[0].isalpha() and rest[0].isupper():
+    if len(rest) > 1 and rest[0].isalpha() and (rest[0].isupper() or rest[0] in COMMON_METHODS):
         method = rest.pop(0)
     return method, rest[0], [_parse_header(word) for word in rest[1:]]
 
@@ -76,6 +80,8 @@ def _parse_header(text: str) -> tuple[str, str]:
 def _read_data(data: str) -> bytes:
     if not data.startswith("@"):
         return os.fsencode(data)  # bytes that are no UTF-8 come from the shell as surrogates
+    if data == "@-" and sys.stdin is None:
+        raise ConfigError("there is no standard input to read the body from", hint="-d @FILE")
     if data == "@-":
         return sys.stdin.buffer.read()
     try:

@@ -1,6 +1,6 @@
 """What every engine can do: lifecycle and logs, nothing more."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -94,5 +94,17 @@ class Engine(Protocol):
         Raises: StackError when none runs.
         """
 
-    def logs(self, *, services: Sequence[str], since_s: float | None, tail: int | None, follow: bool) -> Iterator[LogRecord]:
-        """Lines in the order in which they were written; with `follow` until the stack ends."""
+    def logs(
+        self,
+        *,
+        services: Sequence[str],
+        since_s: float | None,
+        tail: int | None,
+        follow: bool,
+        matching: Callable[[LogRecord], bool] = lambda _: True,
+    ) -> Iterator[LogRecord]:
+        """Lines of these services (none: of all) that match, in the order in which they were written.
+
+        At most the last `tail` of those from `since_s` (seconds since the epoch) on; with `follow` then what comes, until the
+        stack ends.
+        """

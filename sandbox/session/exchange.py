@@ -1,5 +1,6 @@
 """`curl`: one request through Envoy, and what came back."""
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import httpx2
 
 REQUEST_TIMEOUT_S = 30.0
+_AUTHORITY = re.compile(r"(localhost|127\.0\.0\.1):\d+(/|\?|$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +90,10 @@ def _names(expected: Expected) -> frozenset[str]:
 
 
 def _target(request: Request, endpoints: Endpoints) -> tuple[str, str]:
-    """The name of the port and the path: from `/x`, `x`, `?q`, or a whole URL of the ingress or bypass."""
+    """The name of the port and the path: from `/x`, `x`, `?q`, or a URL of the ingress or bypass, with `http://` or without."""
     name, typed = BYPASS.name if request.bypass else INGRESS.name, request.path
+    if _AUTHORITY.match(typed):
+        typed = f"http://{typed}"
     if typed.lower().startswith(("http://", "https://")):
         names = {endpoints.host[port.name].port: port.name for port in (INGRESS, BYPASS)}
         try:

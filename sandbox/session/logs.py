@@ -29,11 +29,14 @@ def read_logs(
     if not os.path.exists(context.state.logs):  # noqa: PTH110 - before Python 3.14 the method raises in a closed folder
         raise StackError("there are no logs: nothing has run yet", hint="sandbox up")
     if not filter_only:
-        yield from context.engine.logs(services=wanted, since_s=since_s, tail=tail, follow=follow)
-        return
-    # The filter writes few of Envoy's lines, so the last `tail` of them are found only by reading all.
-    records = context.engine.logs(services=(ENVOY.name,), since_s=since_s, tail=None, follow=follow)
-    yield from (record for record in records if parse_envoy_line(record.line).plugin)
+        return context.engine.logs(services=wanted, since_s=since_s, tail=tail, follow=follow)
+    if wanted and ENVOY.name not in wanted:
+        raise ConfigError(f"the filter writes nothing into the log of {', '.join(wanted)}", hint="sandbox logs --filter-only")
+    return context.engine.logs(services=(ENVOY.name,), since_s=since_s, tail=tail, follow=follow, matching=_is_filters)
+
+
+def _is_filters(record: LogRecord) -> bool:
+    return bool(parse_envoy_line(record.line).plugin)
 
 
 def parse_since(text: str, *, now_s: float) -> float:

@@ -127,6 +127,15 @@ def test_logs_by_service_number_and_time(stack: Sandbox):
     assert stack.run("logs", "-n", "3").expect(0).stdout.count("\n") == 3
 
 
+def test_logs_of_the_filter_alone(steady: Sandbox):
+    everything = [json.loads(line) for line in steady.run("logs", "-o", "json").expect(0).stdout.splitlines()]
+    of_filter = [json.loads(line) for line in steady.run("logs", "--filter-only", "-o", "json").expect(0).stdout.splitlines()]
+    assert of_filter == [line for line in everything if line["filter"]]
+    [last] = steady.run("logs", "--filter-only", "-n", "1", "-o", "json").expect(0).stdout.splitlines()
+    assert json.loads(last) == of_filter[-1]
+    assert "the filter writes nothing into the log of upstream" in steady.run("logs", "--filter-only", "upstream").expect(2).error
+
+
 def test_logs_follow_shows_what_comes_and_ends_with_the_stack(stack: Sandbox):
     stack.up()
     viewer = stack.start("logs", "-f", "-n", "0", "envoy")

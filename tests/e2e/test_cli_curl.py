@@ -25,6 +25,8 @@ def echo(sandbox: Sandbox, *words: str, send: bytes | None = None) -> dict:
         (("-d", "x", "/a"), "POST", "/a"),
         (("-X", "PUT", "-d", "x", "/a"), "PUT", "/a"),
         (("POST", "/a", "-d", ""), "POST", "/a"),
+        (("delete", "/a"), "DELETE", "/a"),
+        (("get",), "GET", "/get"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -42,6 +44,30 @@ def test_headers_as_words_and_as_options(shared: Sandbox):
     got = echo(shared, "/", "X-Team:red", "-H", "X-Team: blue", "-H", "x-colon: a:b", "x-empty:")
     values = [(name, value) for name, value in got["headers"] if name.startswith("x-") and name[2:] in ("team", "colon", "empty")]
     assert values == [("x-team", "red"), ("x-empty", ""), ("x-team", "blue"), ("x-colon", "a:b")]
+
+
+def test_a_header_value_goes_out_in_utf_8(shared: Sandbox):
+    assert ["x-u", "žluť".encode().decode("latin-1")] in echo(shared, "/", "x-u:žluť")["headers"]
+
+
+def test_an_address_without_a_scheme_is_an_address(shared: Sandbox):
+    ingress = shared.status()["urls"]["ingress"].removeprefix("http://")
+    assert echo(shared, f"{ingress}/a?b")["path"] == "/a"
+    assert echo(shared, ingress)["path"] == "/"
+    assert "is not of this sandbox" in shared.run("curl", "localhost:1/a").expect(2).error
+
+
+def test_a_content_length_that_is_not_so(shared: Sandbox):
+    done = shared.run("curl", "/", "content-length:5", "-d", "abc").expect(2)
+    assert done.error == "error: cannot send that request: Too little data for declared Content-Length"
+
+
+def test_several_bodies_are_joined_as_curl_joins_them(shared: Sandbox):
+    assert echo(shared, "/", "-d", "a=1", "-d", "b=2")["body"]["data"] == "a=1&b=2"
+
+
+def test_an_answer_of_envoys_own_is_told_from_a_missing_token(shared: Sandbox):
+    assert "Envoy made it itself" in shared.run("curl", "BREW", "/").expect(0).stdout
 
 
 def test_bodies_from_the_command_line_a_file_and_standard_input(shared: Sandbox, tmp_path: Path):

@@ -1,7 +1,7 @@
 """The local engine as the command line sees it: takes ports, starts a stack, talks to the supervisor's socket."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.engines.base import Run, StackState, WantedPort
@@ -111,7 +111,20 @@ class LocalEngine:
                     return
         raise StackError(f"{', '.join(sorted(awaited))} did not start again in time", hint="sandbox logs")
 
-    def logs(self, *, services: Sequence[str], since_s: float | None, tail: int | None, follow: bool) -> Iterator[LogRecord]:
+    def logs(
+        self,
+        *,
+        services: Sequence[str],
+        since_s: float | None,
+        tail: int | None,
+        follow: bool,
+        matching: Callable[[LogRecord], bool] = lambda _: True,
+    ) -> Iterator[LogRecord]:
         """See `Engine.logs`."""
         goes_on = (lambda: is_alive(self._state)) if follow else None
-        return read_journal(self._state.logs, services=services, since_s=since_s, tail=tail, while_=goes_on)
+
+        def wanted(record: LogRecord) -> bool:
+            timely = since_s is None or record.time_s >= since_s
+            return timely and (not services or record.service in services) and matching(record)
+
+        return read_journal(self._state.logs, wanted=wanted, tail=tail, while_=goes_on)

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -79,28 +79,15 @@ def _private(path: str, flags: int) -> int:
 
 
 def read_journal(
-    folder: Path,
-    *,
-    services: Sequence[str],
-    since_s: float | None,
-    tail: int | None,
-    while_: Callable[[], bool] | None,
+    folder: Path, *, wanted: Callable[[LogRecord], bool], tail: int | None, while_: Callable[[], bool] | None
 ) -> Iterator[LogRecord]:
-    """The records of these services (none: of all) from `since_s` on, at most the last `tail`; then, as long as `while_`
-    says so, what is written from there on.
-    """
-
-    def wanted(record: LogRecord | None) -> bool:
-        return (
-            record is not None and (since_s is None or record.time_s >= since_s) and (not services or record.service in services)
-        )
-
+    """The `wanted` records, at most the last `tail`; then, as long as `while_` says so, what is written from there on."""
     with contextlib.closing(_Reader(folder)) as reader:
         yield from _read(reader, wanted, tail, while_)
 
 
 def _read(
-    reader: "_Reader", wanted: Callable[[LogRecord | None], bool], tail: int | None, while_: Callable[[], bool] | None
+    reader: "_Reader", wanted: Callable[[LogRecord], bool], tail: int | None, while_: Callable[[], bool] | None
 ) -> Iterator[LogRecord]:
     past = filter(wanted, itertools.chain(reader.previous(), iter(reader.next, None)))
     yield from past if tail is None else deque(past, maxlen=tail)
