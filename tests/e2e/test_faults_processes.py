@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +86,14 @@ def test_03_guard_killed(running: Sandbox):
     kill(guard)
     until(lambda: gone(supervisor.pid), what="the supervisor's end")
     running.await_clean()
+    assert running.json("status", returncode=5)["phase"] == "stopped"
+
+
+def test_03_state_folder_removed(running: Sandbox):
+    """Then no command could ever find the stack again, so it ends by itself."""
+    processes = [process.pid for process in running.supervision()] + list(running.pids().values())
+    shutil.rmtree(running.state)
+    until(lambda: all(gone(pid) for pid in processes), what="the end of all processes")
     assert running.json("status", returncode=5)["phase"] == "stopped"
 
 

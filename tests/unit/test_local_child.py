@@ -80,3 +80,15 @@ def test_a_start_that_the_system_refuses_leaves_no_descriptors(child, monkeypatc
         child.spawn(keep=2)
     assert sorted(map(str, Path("/dev/fd").iterdir())) == before
     assert (child.pid, child.output, child.state) == (None, None, "exited")
+
+
+def test_a_program_that_cannot_be_run_says_so_in_a_line(tmp_path):
+    child = Child(Launch(name="s", argv=(str(tmp_path / "envoy"),)), None)
+    with (tmp_path / "lock").open("w") as lock:
+        output = child.spawn(lock.fileno())
+    assert os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert child.reap() == 126
+    assert list(child.drain()) == [f"cannot run {tmp_path / 'envoy'}: No such file or directory".encode()]
+    assert child.output is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(output)

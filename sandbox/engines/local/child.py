@@ -14,6 +14,8 @@ from sandbox.engines.local.signals import drop_handlers, held
 from sandbox.stack import Launch
 
 TAIL_LINES = 20
+CANNOT_RUN = 126
+"""The exit code that shells give for a program that cannot be run."""
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 5.0
 CRASH_LOOP_EXITS = 5
@@ -72,7 +74,11 @@ class Child:
         """What the new process does. A service's own code is imported there, anew at each start, and fails there."""
         if not self.launch.serve:
             argv = self.launch.argv
-            os.execve(argv[0], argv, dict(os.environ))  # noqa: S606 - no shell is meant
+            try:
+                os.execve(argv[0], argv, dict(os.environ))  # noqa: S606 - no shell is meant
+            except OSError as error:
+                sys.stdout.write(f"cannot run {argv[0]}: {error.strerror}\n")
+                raise SystemExit(CANNOT_RUN) from None
         if self.listener is None:
             raise ValueError(f"{self.name} has no socket to listen on")
         module, function = self.launch.serve.split(":")

@@ -22,7 +22,7 @@ from sandbox.engines.local.plan import FORMAT, Plan
 from sandbox.engines.local.signals import Signals
 from sandbox.errors import PreconditionError
 from sandbox.files import write_json
-from sandbox.workspace import RUN_INSTANCE
+from sandbox.workspace import RUN_CONTROL_SOCKET, RUN_INSTANCE
 
 STOP_TIMEOUT_S = 5.0
 SWEEP_S = 1.0
@@ -63,8 +63,8 @@ class Supervisor:
         while not (self._stopping_since_s is not None and all(child.pid is None for child in self._children)):
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()
-            if self._signals.asked_to_end:
-                self._stop()
+            if self._signals.asked_to_end or not Path(RUN_CONTROL_SOCKET).exists():
+                self._stop()  # without its socket nobody could end this stack any more
             self._reap()
             self._start_due()
             self._kill_overdue()
