@@ -28,8 +28,8 @@ class Project:
 
     @property
     def name(self) -> str:
-        """The folder's name; `sandbox` for the one that ships with the package."""
-        return "sandbox" if self.root == HOME else self.root.name
+        """The folder's name; `sandbox` for the copy inside a wheel."""
+        return "sandbox" if self.root == _BUNDLED else self.root.name
 
     @property
     def state_name(self) -> str:

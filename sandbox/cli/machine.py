@@ -1,6 +1,7 @@
-"""`doctor`, `version`."""
+"""`doctor`, `version`, `--version`."""
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -9,9 +10,27 @@ from sandbox.cli.options import Output, OutputOption
 from sandbox.errors import PreconditionError
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from sandbox import __version__
+
+        typer.echo(f"sandbox {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Write, run, see and break Envoy Wasm filters on one machine."""
+
+
 @app.command(epilog="Examples: sandbox doctor · sandbox doctor -o json · sandbox doctor | pbcopy")
 def doctor(output: OutputOption = Output.TEXT) -> None:
-    """Check what this machine has of what the sandbox needs; made to be pasted into a bug report."""
+    """Check what this machine has; made to be pasted."""
     from sandbox.session.doctor.base import FAILED, overall
     from sandbox.session.doctor.run import run_doctor
     from sandbox.view.doctor import render_check
@@ -30,7 +49,7 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
 
 @app.command(epilog="Examples: sandbox version · sandbox version -o json")
 def version(output: OutputOption = Output.TEXT) -> None:
-    """Show the versions of the sandbox, of the Envoy and the Python it runs, and which filter it ships."""
+    """Show versions: sandbox, Envoy, Python, filter."""
     import platform
 
     from sandbox import __version__

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -13,14 +13,23 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+PIPE_WIDTH = 160
+"""Of tables where no terminal says how wide it is; text lines are never broken."""
+
+
 def stdout() -> Console:
     """For data."""
-    return _Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _make_console(sys.stdout)
 
 
 def stderr() -> Console:
     """For progress, notices and errors."""
-    return _Console(file=sys.stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _make_console(sys.stderr)
+
+
+def _make_console(file: TextIO) -> Console:
+    width = None if file.isatty() else PIPE_WIDTH
+    return _Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

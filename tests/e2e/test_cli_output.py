@@ -10,6 +10,8 @@ import pexpect
 import pytest
 from stacks import Sandbox, get
 
+from sandbox import __version__
+
 PROGRAM = Path(sys.executable).parent / "sandbox"
 ESCAPE = "\x1b"
 
@@ -153,3 +155,8 @@ def test_a_bug_of_ours_is_exit_code_70_with_a_file(sandbox: Sandbox):
     assert str(path) in done.stderr
     assert "ZeroDivisionError: made up" in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_as_a_flag(sandbox: Sandbox, flag: str):
+    assert sandbox.run(flag).expect(0).stdout == f"sandbox {__version__}\n"
