@@ -105,7 +105,6 @@ def write_console_token(state: State) -> None:
 
 def launches(prepared: Prepared, endpoints: Endpoints, settings: Settings, state: State) -> tuple[Launch, ...]:
     """One launch a service of the stack model."""
-    write_console_token(state)
     inside = endpoints.inside
     return (
         Launch(name=ENVOY.name, argv=envoy_command(prepared.envoy, workers=settings.workers)),

@@ -1,5 +1,6 @@
 """`up`, `down` and `restart`."""
 
+import os
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 
@@ -11,7 +12,7 @@ from sandbox.files import load_json, write_json
 from sandbox.session.context import Context, running_stack, stack_lock
 from sandbox.session.drift import describe_drift, drift_labels
 from sandbox.session.expected import Expected, parse_expected
-from sandbox.session.launch import Prepared, check_bootstrap, launches, prepare, render_files
+from sandbox.session.launch import Prepared, check_bootstrap, launches, prepare, render_files, write_console_token
 from sandbox.session.probe import Seen, await_ready
 from sandbox.session.verdict import PortTakenError, ServiceWatch
 from sandbox.stack import BYPASS, CONSOLE_PORT, INGRESS, PUBLISHED, Endpoints, service_names
@@ -75,6 +76,7 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
 def _start(context: Context, prepared: Prepared, expected: Expected, endpoints: Endpoints) -> Run:
     files = render_files(prepared, endpoints, context.project)
     check_bootstrap(prepared, files, context.project, context.state)
+    write_console_token(context.state)
     services = launches(prepared, endpoints, context.settings, context.state)
     return context.engine.start(services, files, {**expected.labels(), **drift_labels(prepared, context.settings)})
 
@@ -160,7 +162,7 @@ def _wanted_ports(context: Context, *, elsewhere: bool) -> list[WantedPort]:
 def down(context: Context, *, volumes: bool) -> Iterator[Event]:
     """End the stack, whatever state it is in; with `volumes` forget keys, ports and logs too."""
     deadline = Deadline(STOP_TIMEOUT_S)
-    if not context.state.root.exists():
+    if not os.path.exists(context.state.root):  # noqa: PTH110 - before Python 3.14 the method raises in a closed folder
         yield Stopped(was_running=False, elapsed_s=deadline.elapsed_s)
         return
     # Not under the lock: an `up` that is under way holds it, and ends when its stack does.
