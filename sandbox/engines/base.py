@@ -29,14 +29,13 @@ class ServiceState:
 class StackState:
     """What the runtime itself says of the stack.
 
-    `labels` is what `start` was given. `crashed_at` and `started_at` are seconds since the epoch, UTC.
+    `labels` is what `start` was given. `crashed_at` is seconds since the epoch, UTC.
     """
 
     phase: Phase
     endpoints: Endpoints | None = None
     services: tuple[ServiceState, ...] = ()
     labels: Mapping[str, str] | None = None
-    started_at: float | None = None
     crashed_at: float | None = None
 
 
