@@ -3,8 +3,10 @@
 The only module that knows file names.
 """
 
+import contextlib
 import hashlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -209,3 +211,11 @@ def _user_state_folder() -> Path:
     if not base.is_absolute():  # neither HOME nor an account
         raise PreconditionError("there is no home folder to keep state in", hint="SANDBOX_STATE_DIR=/a/folder/you/own sandbox up")
     return base
+
+
+def remove_state(state: State) -> None:
+    """Remove the folder, and the one above it when that is ours and empty."""
+    shutil.rmtree(state.root, ignore_errors=True)
+    if named_state_folder() is None:
+        with contextlib.suppress(OSError):
+            state.root.parent.rmdir()

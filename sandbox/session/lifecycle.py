@@ -1,7 +1,6 @@
 """`up`, `down` and `restart`."""
 
 import os
-import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from sandbox.engines.base import Run, StackState, WantedPort
@@ -17,6 +16,7 @@ from sandbox.session.probe import Seen, await_ready
 from sandbox.session.verdict import PortTakenError, ServiceWatch
 from sandbox.stack import BYPASS, CONSOLE_PORT, INGRESS, PUBLISHED, Endpoints, service_names
 from sandbox.wait import Deadline
+from sandbox.workspace import remove_state
 
 START_ATTEMPTS = 3
 STOP_TIMEOUT_S = 10.0
@@ -172,7 +172,7 @@ def down(context: Context, *, volumes: bool) -> Iterator[Event]:
     with stack_lock(context.state, Deadline(context.settings.timeout_s)):
         yield from context.engine.stop(deadline=deadline)
         if volumes:
-            shutil.rmtree(context.state.root, ignore_errors=True)
+            remove_state(context.state)
     yield Stopped(was_running=found.phase != "stopped", elapsed_s=deadline.elapsed_s)
 
 
