@@ -43,8 +43,8 @@ def architecture() -> str:
 
 
 def cli() -> str:
-    """Every command's `--help`, as it prints it at 100 columns."""
-    environment = {**os.environ, "COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
+    """Every command's `--help`, as it prints it."""
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
 
     def help_of(*words: str) -> str:
         command = (sys.executable, "-m", "sandbox", *words, "--help")

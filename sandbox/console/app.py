@@ -1,4 +1,4 @@
-"""The HTTP face of the console. Routes are made at import, so that `create_app` is quick in a forked child."""
+"""The HTTP face of the console."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -23,7 +23,6 @@ class Lookups(ThreadPoolExecutor):
 @asynccontextmanager
 async def open_clients(app: FastAPI) -> AsyncGenerator[None]:
     """Set `app.state.admin` and `app.state.http`."""
-    # Imported here, in the process that serves: whoever forks it need not have it.
     import httpx2
 
     settings: Settings = app.state.settings

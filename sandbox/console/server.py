@@ -1,6 +1,6 @@
 """Runs the console with uvicorn on a socket that is already bound, until SIGTERM or SIGINT ends the process.
 
-What a process that forks servers should pay for once is imported here at the top; the HTTP client is not.
+The HTTP client is slow to import, and is imported when the application starts.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""What there is to know about Envoy itself: its admin interface."""
+"""Envoy itself: its program, its bootstrap, the filter's resource and its admin interface."""

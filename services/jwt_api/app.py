@@ -1,4 +1,4 @@
-"""The HTTP face of the JWT API. Routes are made at import, so that `create_app` is quick in a forked child."""
+"""The HTTP face of the JWT API."""
 
 from datetime import UTC, datetime
 from logging import getLogger

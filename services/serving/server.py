@@ -1,6 +1,6 @@
 """Runs an application with uvicorn on a socket that is already bound, until a signal ends the process.
 
-All that is heavy is imported here at the top, so that a process which forks servers pays for it once.
+uvicorn's own parts are imported by name, so that none is looked up when the first request waits.
 """
 
 import socket

@@ -1,7 +1,4 @@
-"""What the upstream does when asked to: a status, a delay, headers, bytes, a stream, or the echo.
-
-Routes are made at import, so that `create_app` is quick in a forked child.
-"""
+"""What the upstream does when asked to: a status, a delay, headers, bytes, a stream, or the echo."""
 
 import asyncio
 import json
