@@ -80,4 +80,4 @@ def test_up_and_curl_in_an_empty_folder(sandbox: Path, tmp_path: Path) -> None:
         assert "signature verified" in answer.stdout
     finally:
         down = run("down", "--volumes")
-    assert (down.returncode, list(empty.iterdir()), (tmp_path / "state").exists()) == (0, [], False), down.stderr
+    assert (down.returncode, list(empty.iterdir()), list((tmp_path / "state").iterdir())) == (0, [], []), down.stderr
