@@ -64,7 +64,7 @@ def down(
     from sandbox.session.context import open_context
     from sandbox.session.lifecycle import down as stop
 
-    _show(stop(open_context({"engine": engine}), volumes=volumes), Output.TEXT)
+    _show(stop(open_context({"engine": engine}, to_end=True), volumes=volumes), Output.TEXT)
 
 
 @app.command(epilog="Examples: sandbox restart · sandbox restart jwt-api")

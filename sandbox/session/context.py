@@ -1,14 +1,16 @@
 """What every verb works on: the project, its state folder, the settings and the engine."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.config import Settings, load_settings
 from sandbox.engines.base import Engine, StackState
 from sandbox.engines.select import select_engine
-from sandbox.errors import PreconditionError, StackError
+from sandbox.errors import ConfigError, PreconditionError, StackError
 from sandbox.files import make_private_folder
 from sandbox.stack import Endpoints
 from sandbox.wait import Deadline
@@ -30,13 +32,20 @@ class Context:
     engine: Engine
 
 
-def open_context(flags: Mapping[str, Any]) -> Context:
+def open_context(flags: Mapping[str, Any], *, to_end: bool = False) -> Context:
     """Find the project and merge the settings; `flags` that are None were not given.
+
+    `to_end`: only to end the stack, which settings that are wrong by now must not prevent.
 
     Raises: ConfigError, PreconditionError.
     """
     project = find_project(current_folder())
-    settings = load_settings(project.settings_yaml, flags)
+    try:
+        settings = load_settings(project.settings_yaml, flags)
+    except ConfigError:
+        if not to_end:
+            raise
+        settings = load_settings(Path(os.devnull), flags, {})
     state = state_of(project)
     return Context(project=project, state=state, settings=settings, engine=select_engine(settings.engine, project, state))
 

@@ -258,6 +258,13 @@ def test_keys_and_ports_outlive_a_down(stack: Sandbox):
     stack.down()
 
 
+def test_settings_that_are_wrong_by_now_do_not_keep_a_stack_from_ending(broken: Sandbox, project):
+    broken.up()
+    (project / "sandbox.yaml").write_text("workers: many\n")
+    assert "workers must be a number" in broken.run("status").expect(2).error
+    broken.down()
+
+
 def test_two_projects_run_side_by_side(make_sandbox, engine: str, tmp_path):
     first = make_sandbox(environment={"SANDBOX_ENGINE": engine})
     second = make_sandbox(project=copy_project(tmp_path / "other"), environment={"SANDBOX_ENGINE": engine})
