@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,6 +127,13 @@ def _read_key(path: Path) -> SigningKey | None:
 
 
 def _write_new(path: Path, key: SigningKey) -> None:
+    for left in path.parent.glob(f".{path.name}.*.part"):  # by a process that was killed outright; we hold the lock
+        left.unlink(missing_ok=True)
+    with _signals_held():
+        _write_whole(path, key)
+
+
+def _write_whole(path: Path, key: SigningKey) -> None:
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -137,6 +145,16 @@ def _write_new(path: Path, key: SigningKey) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let SIGTERM and SIGINT, which end this process at once, wait until no half file is left."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _warn_if_open(folder: Path) -> None:
