@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from doctors import as_somebody_else, facts, program
 
-from sandbox.engines.docker import find_docker
+from sandbox.engines.docker.find import find_docker
 from sandbox.errors import PreconditionError
 from sandbox.session.doctor.base import OK
 from sandbox.session.doctor.tools import check_docker
@@ -58,7 +58,7 @@ def problem():
 
 
 def test_docker_that_is_not_installed_is_no_problem(path, monkeypatch):
-    monkeypatch.setattr("sandbox.engines.docker.DEFAULT_SOCKET", Path("/nonexistent/docker.sock"))
+    monkeypatch.setattr("sandbox.engines.docker.find.DEFAULT_SOCKET", Path("/nonexistent/docker.sock"))
     assert find_docker() is None
     found = check_docker(facts())
     assert found.state == OK
@@ -133,7 +133,7 @@ def test_a_socket_without_permission(short):
         short.chmod(0o755)
         code = """
 import sys
-from sandbox.engines.docker import find_docker
+from sandbox.engines.docker.find import find_docker
 from sandbox.errors import PreconditionError
 for before in (True, False):
     try:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from sandbox.engines.local import journal
-from sandbox.engines.local.journal import JournalWriter, read_journal
+from sandbox.engines import journal
+from sandbox.engines.journal import JournalWriter, read_journal
 
 
 @pytest.fixture

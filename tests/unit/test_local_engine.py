@@ -4,8 +4,8 @@ import socket
 import pytest
 from filelock import FileLock
 
+from sandbox.engines import ports
 from sandbox.engines.base import WantedPort
-from sandbox.engines.local import ports
 from sandbox.engines.local.engine import LocalEngine
 from sandbox.errors import PreconditionError
 from sandbox.workspace import HOME, State

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.engines.base import Run, StackState, WantedPort
+from sandbox.engines.journal import read_journal
 from sandbox.engines.local.cleanup import clean_up, is_alive, is_locked
 from sandbox.engines.local.control import connect
-from sandbox.engines.local.journal import read_journal
 from sandbox.engines.local.messages import parse_state, read_events, read_messages
 from sandbox.engines.local.plan import FORMAT, Plan
-from sandbox.engines.local.ports import Reservation, reserve
 from sandbox.engines.local.start import start_stack
+from sandbox.engines.ports import Reservation, reserve
 from sandbox.errors import PreconditionError, StackError
 from sandbox.events import EngineEvent, LogRecord, ServiceStarted
 from sandbox.files import load_json

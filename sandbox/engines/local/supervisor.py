@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from sandbox.engines.journal import JournalWriter
 from sandbox.engines.local.child import Child
 from sandbox.engines.local.clients import Client, Clients
 from sandbox.engines.local.control import Message
 from sandbox.engines.local.crash_log import keep_crash_log
-from sandbox.engines.local.journal import JournalWriter
 from sandbox.engines.local.plan import FORMAT, Plan
 from sandbox.engines.local.signals import Signals
 from sandbox.errors import PreconditionError

@@ -6,7 +6,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from sandbox.engines.local import ports
+from sandbox.engines import ports
 from sandbox.events import Check
 from sandbox.session.doctor.base import FAILED, OK, WARNING
 from sandbox.session.doctor.facts import Facts

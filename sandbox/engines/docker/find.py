@@ -1,4 +1,4 @@
-"""Whether this machine has a Docker engine that can run the stack. Only here: the docker SDK."""
+"""Whether this machine has a Docker engine that can run the stack."""
 
 import errno
 import math

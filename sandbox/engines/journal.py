@@ -1,4 +1,4 @@
-"""The log of the local stack: every line of every service in one bounded file, in the order in which it was read.
+"""The log of a stack as a file: every line of every service in the order in which it was read, bounded.
 
 One JSON array a line: `[seconds since the epoch, service, text]`.
 """
