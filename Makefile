@@ -47,6 +47,8 @@ lock: $(DEV_STAMP) ## Resolve the requirements anew, with hashes and without dow
 	  --custom-compile-command 'make lock' --extra checkout --output-file requirements/run.txt --upgrade
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
 	  --custom-compile-command 'make lock' --extra dev --output-file requirements/dev.txt --constraint requirements/run.txt
+	$(BIN)/uv pip compile --group pyproject.toml:image --universal --python-version 3.13 --generate-hashes --no-annotate --quiet \
+	  --custom-compile-command 'make lock' --output-file requirements/image.txt --constraint requirements/run.txt
 
 wheel: $(DEV_STAMP) ## Build dist/*.whl
 	$(BIN)/python -m hatchling build -t wheel

@@ -14,8 +14,9 @@ import uvicorn.protocols.http.h11_impl
 
 from sandbox.console.app import create_app
 from sandbox.console.logs import start_logging
+from sandbox.console.seed import seed
 from sandbox.console.settings import load_settings
-from sandbox.errors import ConfigError
+from sandbox.errors import ConfigError, PreconditionError
 
 GRACE_S = 0.3
 
@@ -25,17 +26,21 @@ _log = getLogger(__name__)
 def serve(sock: socket.socket) -> None:
     """Serve on `sock` with settings from the environment. Told to end, uvicorn raises the signal again, of which we die.
 
-    Raises: SystemExit 2 if the settings can't be used; the log says why.
+    Raises: SystemExit 2 if the settings, or the filter that they name, can't be used; the log says why.
     """
     start_logging()
     # For a socket made without its protocol's number asyncio leaves TCP_NODELAY off, and then every answer on a used
     # connection waits 40 ms for the client's delayed acknowledgement. From a descriptor Python finds the number out.
     sock = socket.socket(fileno=sock.detach())
     try:
-        app = create_app(load_settings(os.environ))
-    except ConfigError as error:
+        settings = load_settings(os.environ)
+        version = seed(settings)
+        app = create_app(settings)
+    except (ConfigError, PreconditionError) as error:
         _log.error("%s", error)
         raise SystemExit(2) from None
+    if version:
+        _log.info("laid out filter %s", version)
     config = uvicorn.Config(
         app,
         loop="asyncio",

@@ -24,12 +24,17 @@ _URL = re.compile(r"http://[^\s/?#@]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything the console can be told. Without `token_file` there is no token, and nobody may change anything."""
+    """Everything the console can be told. Without `token_file` there is no token, and nobody may change anything.
+
+    `seed_filter` (filter.yaml) and `seed_module` are what it lays into Envoy's folder when it starts, which is its own then.
+    """
 
     admin_socket: str = RUN_ADMIN_SOCKET
     jwt_api_url: str = Address(host="jwt-api", port=JWT_API_PORT.number).url
     upstream_url: str = Address(host="upstream", port=UPSTREAM_PORT.number).url
     token_file: Path | None = None
+    seed_filter: Path | None = None
+    seed_module: Path | None = None
     allowed_hosts: tuple[str, ...] = DEFAULT_HOSTS
 
 
@@ -39,14 +44,19 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     Raises: ConfigError.
     """
     default = Settings()
-    token_file = environ.get("CONSOLE_TOKEN_FILE", "")
     return Settings(
         admin_socket=_socket("CONSOLE_ADMIN_SOCKET", environ.get("CONSOLE_ADMIN_SOCKET", "") or default.admin_socket),
         jwt_api_url=_url("CONSOLE_JWT_API_URL", environ.get("CONSOLE_JWT_API_URL", "") or default.jwt_api_url),
         upstream_url=_url("CONSOLE_UPSTREAM_URL", environ.get("CONSOLE_UPSTREAM_URL", "") or default.upstream_url),
-        token_file=Path(token_file) if token_file else None,
+        token_file=_path(environ.get("CONSOLE_TOKEN_FILE", "")),
+        seed_filter=_path(environ.get("CONSOLE_SEED_FILTER", "")),
+        seed_module=_path(environ.get("CONSOLE_SEED_MODULE", "")),
         allowed_hosts=DEFAULT_HOSTS + _hosts("CONSOLE_ALLOWED_HOSTS", environ.get("CONSOLE_ALLOWED_HOSTS", "")),
     )
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 def _socket(name: str, text: str) -> str:
