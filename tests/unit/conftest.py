@@ -21,6 +21,20 @@ def clean(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def no_sockets(monkeypatch, tmp_path):
+    """None of the sockets at which this machine may have an engine; returns the home folder that is searched for some."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(home))
+    for name in ("COLIMA_HOME", "COLIMA_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sandbox.engines.docker.target.DEFAULT_SOCKET", home / "default.sock")
+    monkeypatch.setattr("sandbox.engines.docker.sockets.ROOT_PODMAN", home / "root-podman.sock")
+    return home
+
+
+@pytest.fixture
 def path(tmp_path, monkeypatch):
     """A PATH of one empty folder."""
     folder = tmp_path / "bin"

@@ -2,53 +2,22 @@
 
 import contextlib
 import hashlib
-import http.server
 import json
 import os
 import socket
-import socketserver
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from doctors import as_somebody_else, facts, program
+from fake_engine import Engine, serving
 
 from sandbox.engines.docker.find import find_docker
 from sandbox.errors import PreconditionError
 from sandbox.session.doctor.base import OK
 from sandbox.session.doctor.tools import check_docker
 
-pytestmark = pytest.mark.usefixtures("clean")
-
-
-class Engine(http.server.BaseHTTPRequestHandler):
-    """Answers GET /version as an engine does."""
-
-    status = 200
-
-    def do_GET(self):
-        body = json.dumps({"Version": "28.2.2", "ApiVersion": "1.50", "message": "not now"}).encode()
-        self.send_response(self.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        """Stay quiet."""
-
-
-@contextlib.contextmanager
-def serving(path, handler=Engine):
-    with socketserver.ThreadingUnixStreamServer(str(path), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"unix://{path}"
-        finally:
-            server.shutdown()
-            thread.join()
+pytestmark = pytest.mark.usefixtures("clean", "no_sockets")
 
 
 def problem():
@@ -57,8 +26,7 @@ def problem():
     return caught.value
 
 
-def test_docker_that_is_not_installed_is_no_problem(path, monkeypatch):
-    monkeypatch.setattr("sandbox.engines.docker.find.DEFAULT_SOCKET", Path("/nonexistent/docker.sock"))
+def test_docker_that_is_not_installed_is_no_problem(path):
     assert find_docker() is None
     found = check_docker(facts())
     assert found.state == OK
@@ -96,6 +64,14 @@ def test_compose_v1(path, short, monkeypatch):
         assert problem().message.startswith("docker-compose 1.29.2 is v1")
 
 
+@pytest.mark.parametrize("version", ["1.29.2", "2.23.3", "v2.9.0"])
+def test_a_compose_that_is_too_old(path, short, monkeypatch, version):
+    program(path / "docker", f"echo {version}")
+    with serving(short / "s") as url:
+        monkeypatch.setenv("DOCKER_HOST", url)
+        assert problem().message == f"compose {version.removeprefix('v')} is too old; 2.24 or newer is needed"
+
+
 def test_an_engine_that_answers_with_an_error(path, short, monkeypatch):
     paused = type("Paused", (Engine,), {"status": 503})
     with serving(short / "s", paused) as url:
@@ -113,13 +89,9 @@ def test_a_dead_socket(short, monkeypatch, there):
     assert (error.message, error.hint) == ("DOCKER_HOST: nothing listens there", "unset DOCKER_HOST")
 
 
-def test_the_daemon_down(path, short, monkeypatch):
-    """`docker` is installed, and the default socket is not there: the default context is made to name another one."""
+def test_the_daemon_down(path):
+    """`docker` is installed, and there is no socket."""
     program(path / "docker", "exit 1")
-    from docker.context import ContextAPI, context
-
-    default = context.Context("default", host=f"unix://{short}/s")
-    monkeypatch.setattr(ContextAPI, "DEFAULT_CONTEXT", default)
     error = problem()
     assert error.message == "Docker: the daemon is not running"
     assert "docker" in error.hint
@@ -164,7 +136,7 @@ def test_an_engine_that_dribbles_is_given_up_all_the_same(short, monkeypatch):
     over = threading.Event()
 
     class Dribbling(Engine):
-        def do_GET(self):
+        def respond(self):
             self.send_response(200)
             self.send_header("Content-Length", "1000000")
             self.end_headers()
@@ -187,7 +159,8 @@ def test_an_engine_that_dribbles_is_given_up_all_the_same(short, monkeypatch):
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("tcp://engine.invalid:2375", "its host is not known"),
+        ("tcp://engine.invalid:2375", "an engine on another machine"),
+        ("tcp://192.0.2.1:2375", "an engine on another machine"),
         ("ssh://somebody@engine.invalid", "an engine on another machine"),
         ("gopher://engine.invalid", "no address that Docker understands"),
     ],
@@ -200,7 +173,6 @@ def test_addresses_that_lead_nowhere_are_not_told(monkeypatch, url, says):
 
 
 def test_a_context_that_does_not_exist(path, tmp_path, monkeypatch):
-    """The SDK by itself would take the default one."""
     program(path / "docker", "exit 1")
     (tmp_path / "docker-config").mkdir()
     (tmp_path / "docker-config" / "config.json").write_text('{"currentContext": "gone"}')
@@ -239,4 +211,4 @@ def test_certificates_that_are_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path / "none"))
     error = problem()
     assert "certificates" in error.message
-    assert error.hint == "unset DOCKER_TLS_VERIFY DOCKER_CERT_PATH"
+    assert error.hint == "unset DOCKER_TLS_VERIFY DOCKER_TLS DOCKER_CERT_PATH"
