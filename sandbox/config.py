@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,12 @@ def _seconds(text: str) -> float:
     return number
 
 
+def _registry(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*(:\d{1,5})?(/[a-z0-9._-]+)*/?", text):
+        raise ValueError
+    return text.rstrip("/")
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -56,6 +63,9 @@ _KEYS: Mapping[str, _Key] = {
     "console_port": _Key(None, _port, "a port from 1 to 65535"),
     "workers": _Key(2, _workers, "a number from 1 to 64"),
     "module": _Key(MODULE_KINDS[0], _one_of(*MODULE_KINDS), " or ".join(MODULE_KINDS)),
+    "registry": _Key("", _registry, "a registry's name, as in mirror.example.org/docker"),
+    "pull": _Key("missing", _one_of("missing", "always", "never"), "missing, always or never"),
+    "ca_bundle": _Key("", str, "a file"),
     "timeout_s": _Key(60.0, _seconds, "seconds from 0.1 to 3600"),
 }
 _PREFIX = "SANDBOX_"
@@ -69,7 +79,8 @@ _NOT_SETTINGS = {
 class Settings:
     """Every setting, and in `origins` where its value came from (`flag`, a variable's name, a file, `default`).
 
-    A port of None means: the default port if it is free, else one that is.
+    A port of None means: the default port if it is free, else one that is. `registry`, `pull` and `ca_bundle` are for Docker:
+    a mirror to pull from, when to pull, and the CAs to trust while an image is built.
     """
 
     engine: str
@@ -78,6 +89,9 @@ class Settings:
     console_port: int | None
     workers: int
     module: str
+    registry: str
+    pull: str
+    ca_bundle: str
     timeout_s: float
     origins: Mapping[str, str]
 

@@ -1,6 +1,7 @@
 """Files written whole or not at all, and private to their owner."""
 
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
@@ -80,3 +81,18 @@ def load_json(path: Path) -> dict[str, Any] | None:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON object as `write_atomic` does."""
     write_atomic(path, json.dumps(value, indent=1).encode() + b"\n")
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock of that file."""
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -35,8 +35,11 @@ JWT_API = Service(name="jwt-api", ports=(JWT_API_PORT,))
 UPSTREAM = Service(name="upstream", ports=(UPSTREAM_PORT,))
 CONSOLE = Service(name="console", ports=(CONSOLE_PORT,))
 
-ENGINE_NAMES = ("auto", "local")
+ENGINE_NAMES = ("auto", "docker", "local")
 """What can be asked for; `auto` is the best at hand."""
+
+ENVOY_VERSION = "1.40.0"
+"""Of the wheel that the local engine runs and of the image that Docker runs."""
 
 FILTER_NAME = "token_injector"
 """The HTTP filter in envoy.yaml and its resource in filter.yaml. The console asks Envoy for it by this name."""

@@ -156,6 +156,16 @@ class State:
         return self.root / "run"
 
     @property
+    def mounts(self) -> Path:
+        """What the containers of a stack mount; there is no such folder when Docker runs none."""
+        return self.root / "mounts"
+
+    @property
+    def build(self) -> Path:
+        """What an image is built from; there only meanwhile."""
+        return self.root / "build"
+
+    @property
     def alive(self) -> Path:
         """A lock that every process of the stack holds as long as it lives."""
         return self.root / ALIVE

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 import pexpect
 import psutil
 
-from sandbox.workspace import HOME, Project
+from sandbox.engines.docker.engine import compose_name
+from sandbox.workspace import HOME, Project, State
 
 T = TypeVar("T")
 
@@ -124,10 +125,11 @@ class Sandbox:
             },
             "TMPDIR": str(self.temp),
             "HOME": str(self.home),
+            "SANDBOX_ENGINE": "local",
             **({"SANDBOX_PROJECT": str(project)} if project else {}),
             **(environment or {}),
         }
-        self._state_name = Project(root=project.resolve() if project else HOME).state_name
+        self.project = Project(root=project.resolve() if project else HOME)
         self.keep_state_in(folder / "state")
         self.program = ("-m", "sandbox")
         self._started: list[subprocess.Popen[bytes]] = []
@@ -136,7 +138,7 @@ class Sandbox:
     def keep_state_in(self, folder: Path) -> None:
         """Have this sandbox's state folder below `folder`."""
         self.environment["SANDBOX_STATE_DIR"] = str(folder)
-        self.state = folder / self._state_name
+        self.state = folder / self.project.state_name
 
     # Commands
 
@@ -213,6 +215,16 @@ class Sandbox:
         url: str = self.status()["urls"][name]
         return url
 
+    @property
+    def on_docker(self) -> bool:
+        """Whether its stack can be on Docker."""
+        return self.environment["SANDBOX_ENGINE"] != "local"
+
+    @property
+    def docker(self) -> "Containers":
+        """What Docker has of this stack."""
+        return Containers(compose_name(self.project, State(root=self.state)), self.project.root, self.environment)
+
     def processes(self) -> list[psutil.Process]:
         """Every process that carries this stack's mark."""
         found = []
@@ -238,9 +250,12 @@ class Sandbox:
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 found.append(f"process {process.pid} {process.name()}")
+        if self.on_docker:
+            found += self.docker.leftovers()
         found += [f"port {port} ({name}) is listened on" for name, port in self.ports.items() if listens(port)]
-        if self.run_folder.exists():
-            found += [f"file {path}" for path in (self.run_folder, *self.run_folder.rglob("*"))]
+        for folder in (self.run_folder, State(root=self.state).mounts):
+            if folder.exists():
+                found += [f"file {path}" for path in (folder, *folder.rglob("*"))]
         if self.state.exists():
             found += [f"temporary {path}" for path in self.state.rglob("*") if path.name.startswith((".", "validation", "tmp"))]
         found += [f"temporary {path}" for path in self.temp.rglob("*")]
@@ -276,6 +291,51 @@ class Sandbox:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             psutil.wait_procs(left, timeout=0.2)
+        if self.on_docker:
+            self.docker.remove_all()
+
+
+class Containers:
+    """What a Docker engine has of one compose project."""
+
+    def __init__(self, project: str, root: Path, environment: Mapping[str, str]) -> None:
+        self.project = project
+        self._root = root
+        self._environment = environment
+        self._filter = {"label": f"com.docker.compose.project={project}"}
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Any]:
+        """The SDK's own client."""
+        import docker
+
+        with contextlib.closing(docker.DockerClient.from_env(environment=dict(self._environment))) as client:
+            yield client
+
+    def ids(self) -> dict[str, str]:
+        """The container of each service."""
+        with self.client() as client:
+            found = client.containers.list(all=True, filters=self._filter)
+            return {item.labels["com.docker.compose.service"]: item.id for item in found}
+
+    def leftovers(self) -> list[str]:
+        """Everything but the volume with the JWT API's key, which outlives a `down`."""
+        with self.client() as client:
+            found = [f"container {item.name}" for item in client.containers.list(all=True, filters=self._filter)]
+            found += [f"network {item.name}" for item in client.networks.list(filters=self._filter)]
+            found += [f"volume {item.name}" for item in client.volumes.list(filters=self._filter)]
+        return [item for item in found if not item.endswith("_keys")]
+
+    def remove_all(self) -> None:
+        """End whatever is left, by label."""
+        with self.client() as client:
+            for container in client.containers.list(all=True, filters=self._filter):
+                container.remove(force=True, v=True)
+            for item in (*client.networks.list(filters=self._filter), *client.volumes.list(filters=self._filter)):
+                item.remove()
+            if self._root != HOME:  # the image of this checkout is for the next test, too
+                for image in client.images.list(filters={"label": f"envoy-wasm-sandbox.project={self._root}"}):
+                    client.images.remove(image.id, force=True)
 
 
 def interrupt(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -> None:
@@ -325,5 +385,10 @@ def replace_text(path: Path, old: str, new: str) -> None:
 
 def replace_service(project: Path, name: str, source: str) -> None:
     """Put another program in place of a service: `source` defines `serve(sock)`."""
-    package = project / "services" / name
-    (package / "__main__.py").write_text(source, encoding="utf-8")
+    port = {"jwt_api": 8081, "upstream": 8082}[name]
+    main = f"""
+if __name__ == "__main__":
+    from services.serving.flags import listen
+    serve(listen("services.{name}", "", {port}))
+"""
+    (project / "services" / name / "__main__.py").write_text(source + main, encoding="utf-8")

@@ -25,7 +25,7 @@ class StatusOutput(StrEnum):
 
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the data.", show_default=True)]
-EngineOption = Annotated[str | None, typer.Option("--engine", help="auto or local.", show_default=False)]
+EngineOption = Annotated[str | None, typer.Option("--engine", help="auto, docker or local.", show_default=False)]
 ServicesArgument = Annotated[list[str] | None, typer.Argument(help="envoy, jwt-api, upstream, console; none: all.")]
 TimeoutOption = Annotated[
     float | None, typer.Option("--timeout", help="Seconds to wait for the stack.  [default: 60]", show_default=False)

@@ -33,6 +33,10 @@ def up(
         str | None,
         typer.Option("--module", help="Which build of the filter: tinygo or go.  [default: tinygo]", show_default=False),
     ] = None,
+    pull: Annotated[
+        str | None,
+        typer.Option("--pull", help="Docker images: missing, always or never.  [default: missing]", show_default=False),
+    ] = None,
     engine: EngineOption = None,
     timeout: TimeoutOption = None,
     output: OutputOption = Output.TEXT,
@@ -48,6 +52,7 @@ def up(
             "console_port": console_port,
             "workers": workers,
             "module": module,
+            "pull": pull,
             "engine": engine,
             "timeout_s": timeout,
         }

@@ -1,4 +1,4 @@
-"""The stack's first filter, where Envoy cannot be given files directly: a container mounts them, and the console lays them out."""
+"""The stack's first filter, where Envoy cannot be given files: the console's container mounts them, and it lays them out."""
 
 from pathlib import Path
 

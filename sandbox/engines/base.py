@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from sandbox.errors import StackError
 from sandbox.events import EngineEvent, LogRecord
 from sandbox.stack import Endpoints, Launch
 from sandbox.wait import Deadline
@@ -48,13 +49,20 @@ class WantedPort:
     exact: bool
 
 
+class PortTakenError(StackError):
+    """Another program took one of the published ports after it was chosen."""
+
+    def __init__(self) -> None:
+        super().__init__("another program took one of the stack's ports", hint="sandbox down, then sandbox up")
+
+
 class Run(Protocol):
     """A stack that is being started, and that ends with this process until it is adopted."""
 
     def events(self, timeout_s: float) -> Sequence[EngineEvent]:
         """Wait for what happens next; empty when nothing did in time.
 
-        Raises: StackError when the stack was ended by somebody else.
+        Raises: StackError when the stack was ended by somebody else, or cannot go on; PortTakenError.
         """
 
     def adopt(self, *, release: bool) -> None:
@@ -75,6 +83,12 @@ class Engine(Protocol):
         Raises: PreconditionError when a newer sandbox made it.
         """
 
+    def prepare(self) -> Iterator[EngineEvent]:
+        """Get what a start needs and this machine does not have yet, however long that takes.
+
+        Raises: PreconditionError when it cannot be had.
+        """
+
     def reserve(self, wanted: Sequence[WantedPort]) -> tuple[Endpoints, Sequence[str]]:
         """Take the ports; returns where everything will be, and a line for each preferred port that was busy.
 
@@ -86,6 +100,9 @@ class Engine(Protocol):
 
     def stop(self, *, deadline: Deadline) -> Iterator[EngineEvent]:
         """End the stack, or clean up after one that crashed; nothing is left afterwards."""
+
+    def forget(self) -> None:
+        """Remove what the runtime keeps of a stack that was stopped: keys, logs."""
 
     def restart(self, services: Sequence[str], *, deadline: Deadline) -> Iterator[EngineEvent]:
         """End and start services of the running stack.

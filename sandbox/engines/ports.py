@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sandbox.engines.base import WantedPort
@@ -69,8 +69,20 @@ def reserve(wanted: Sequence[WantedPort]) -> Reservation:
 
     Raises: PreconditionError that names the holder of an exact port.
     """
-    anything = [WantedPort(name=port.name, number=0, exact=False) for service in SERVICES for port in service.ports]
-    wishes = {want.name: want for want in (*anything, *wanted)}
+    listeners, notices = take_ports(wanted, {port.name for service in SERVICES for port in service.ports})
+    addresses = {name: Address(host=HOST, port=port_of(listener)) for name, listener in listeners.items()}
+    for port in ENVOY.ports:
+        listeners.pop(port.name).close()
+    host = {port.name: addresses[port.name] for port in PUBLISHED}
+    return Reservation(endpoints=Endpoints(inside=addresses, host=host), listeners=listeners, notices=notices)
+
+
+def take_ports(wanted: Sequence[WantedPort], names: Collection[str]) -> tuple[dict[str, socket.socket], tuple[str, ...]]:
+    """A listening socket for each of `names`, the wanted number where it is free; and a line for each that was not.
+
+    Raises: PreconditionError that names the holder of an exact port.
+    """
+    wishes = {name: WantedPort(name=name, number=0, exact=False) for name in names} | {want.name: want for want in wanted}
     listeners: dict[str, socket.socket] = {}
     notices = []
     try:
@@ -86,11 +98,7 @@ def reserve(wanted: Sequence[WantedPort]) -> Reservation:
         for listener in listeners.values():
             listener.close()
         raise
-    addresses = {name: Address(host=HOST, port=port_of(listeners[name])) for name in wishes}
-    for port in ENVOY.ports:
-        listeners.pop(port.name).close()
-    host = {port.name: addresses[port.name] for port in PUBLISHED}
-    return Reservation(endpoints=Endpoints(inside=addresses, host=host), listeners=listeners, notices=tuple(notices))
+    return listeners, tuple(notices)
 
 
 def _listen_elsewhere(want: WantedPort, holder: str) -> socket.socket:

@@ -1,5 +1,6 @@
-"""envoy.yaml for the local engine: the same file with each known address replaced by the one that the service really has."""
+"""envoy.yaml as an engine needs it: the same file with each known address replaced by the one that the service really has."""
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 from sandbox.errors import ConfigError
 from sandbox.stack import BYPASS, FILTER_NAME, INGRESS, JWT_API, UPSTREAM, Address
 
+ANY_INTERFACE = "0.0.0.0"  # noqa: S104 - of a container, of which only named ports are published
 _LISTENERS = (INGRESS.name, BYPASS.name)
 _CLUSTERS = (UPSTREAM.name, JWT_API.name)
 
@@ -57,7 +59,7 @@ def place_addresses(text: str, addresses: Mapping[str, Address], name: str) -> b
         message = f"{name}: listener {INGRESS.name} has no filter named {FILTER_NAME!r} with config_discovery"
         raise ConfigError(f"{message}, which the sandbox needs", hint=f"git diff {name}")
     for listener in _LISTENERS:
-        _place(listeners[listener].get("address"), addresses[listener], f"{name}: listener {listener}")
+        _place(listeners[listener].get("address"), _to_bind(addresses[listener]), f"{name}: listener {listener}")
     for cluster in _CLUSTERS:
         for address in _endpoint_addresses(clusters[cluster]):
             _place(address, addresses[cluster], f"{name}: cluster {cluster}")
@@ -90,6 +92,15 @@ def _endpoint_addresses(cluster: Mapping[str, Any]) -> Iterator[Any]:
                 yield endpoint["endpoint"]["address"]
     except (KeyError, TypeError):
         yield None
+
+
+def _to_bind(address: Address) -> Address:
+    """Where a listener listens that others find there: known by a name, it is alone in a container, on all of its interfaces."""
+    try:
+        ipaddress.ip_address(address.host)
+    except ValueError:
+        return Address(host=ANY_INTERFACE, port=address.port)
+    return address
 
 
 def _place(holder: Any, address: Address, where: str) -> None:

@@ -47,7 +47,7 @@ def open_context(flags: Mapping[str, Any], *, to_end: bool = False) -> Context:
             raise
         settings = load_settings(Path(os.devnull), flags, {})
     state = state_of(project)
-    return Context(project=project, state=state, settings=settings, engine=select_engine(settings.engine, project, state))
+    return Context(project=project, state=state, settings=settings, engine=select_engine(settings, project, state))
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 
-from sandbox.engines.base import Run, StackState, WantedPort
+from sandbox.engines.base import PortTakenError, Run, StackState, WantedPort
 from sandbox.envoy.binary import envoy_version
 from sandbox.errors import ConfigError, RefusedError, StackError
 from sandbox.events import EngineEvent, Event, LogRecord, Notice, Ready, ServiceStarted, Step, Stopped
@@ -13,7 +13,7 @@ from sandbox.session.drift import describe_drift, drift_labels
 from sandbox.session.expected import Expected, parse_expected
 from sandbox.session.launch import Prepared, check_bootstrap, launches, prepare, render_files, write_console_token
 from sandbox.session.probe import Seen, await_ready
-from sandbox.session.verdict import PortTakenError, ServiceWatch
+from sandbox.session.verdict import ServiceWatch
 from sandbox.stack import BYPASS, CONSOLE_PORT, INGRESS, PUBLISHED, Endpoints, service_names
 from sandbox.wait import Deadline
 from sandbox.workspace import remove_state
@@ -29,6 +29,7 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
 
     Raises: SandboxError of every kind.
     """
+    yield from context.engine.prepare()
     deadline = Deadline(context.settings.timeout_s)
     run: Run | None = None
     try:
@@ -54,9 +55,9 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
                 except PortTakenError:
                     run.abort()
                     run = None
-                    yield Notice(text="another program took one of Envoy's ports meanwhile: taking free ones")
+                    yield Notice(text="another program took one of the ports meanwhile: taking free ones")
             else:
-                raise StackError("other programs keep taking Envoy's ports", hint="sandbox doctor")  # noqa: TRY301 - ends the start
+                raise StackError("other programs keep taking the stack's ports", hint="sandbox doctor")  # noqa: TRY301 - ends the start
             _remember_ports(context, endpoints)
             run.adopt(release=not foreground)
             run = run if foreground else None
@@ -87,8 +88,10 @@ def _prove(
     endpoints: Endpoints,
     expected: Expected,
     deadline: Deadline,
+    *,
+    started: bool = False,
 ) -> Generator[Event, None, Seen]:
-    for item in await_ready(next_events, context.engine, endpoints, expected, deadline):
+    for item in await_ready(next_events, context.engine, endpoints, expected, deadline, started=started):
         match item:
             case ServiceStarted():
                 yield Step(name=item.service, detail=f"started, pid {item.pid}", elapsed_s=deadline.elapsed_s)
@@ -127,7 +130,8 @@ def _already(context: Context, found: StackState, deadline: Deadline) -> Iterato
     for service in found.services:
         if service.state in ("exited", "crash-looping"):
             raise StackError(f"a stack runs, but {service.name} is {service.state}", hint=f"sandbox restart {service.name}")
-    for item in await_ready(ServiceWatch(context.engine).events, context.engine, endpoints, expected, deadline):
+    watch = ServiceWatch(context.engine)
+    for item in await_ready(watch.events, context.engine, endpoints, expected, deadline, started=True):
         if isinstance(item, Seen):
             yield _ready(context, endpoints, expected, item, deadline, already=True)
 
@@ -172,6 +176,7 @@ def down(context: Context, *, volumes: bool) -> Iterator[Event]:
     with stack_lock(context.state, Deadline(context.settings.timeout_s)):
         yield from context.engine.stop(deadline=deadline)
         if volumes:
+            context.engine.forget()
             remove_state(context.state)
     yield Stopped(was_running=found.phase != "stopped", elapsed_s=deadline.elapsed_s)
 
@@ -188,6 +193,6 @@ def restart(context: Context, services: tuple[str, ...]) -> Iterator[Event]:
             if isinstance(event, ServiceStarted):
                 yield Step(name=event.service, detail=f"started, pid {event.pid}", elapsed_s=deadline.elapsed_s)
         expected = parse_expected(found.labels or {})
-        seen = yield from _prove(context, ServiceWatch(context.engine).events, endpoints, expected, deadline)
+        seen = yield from _prove(context, ServiceWatch(context.engine).events, endpoints, expected, deadline, started=True)
         yield from (Notice(text=difference) for difference in describe_drift(context, found))
         yield _ready(context, endpoints, expected, seen, deadline, already=False)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from sandbox.engines.base import Engine
 from sandbox.errors import StackError
-from sandbox.events import EngineEvent, Headers
+from sandbox.events import EngineEvent, Headers, ServiceStarted
 from sandbox.observe.token import Token, decode_token
 from sandbox.session.console import read_jwks, read_status
 from sandbox.session.context import open_client
 from sandbox.session.expected import Expected, injected_headers
 from sandbox.session.verdict import LOOK_EVERY_S, filter_lines, raise_for_exit, raise_for_log
-from sandbox.stack import INGRESS, Endpoints
+from sandbox.stack import ENVOY, INGRESS, Endpoints
 from sandbox.wait import Deadline
 
 if TYPE_CHECKING:
@@ -47,20 +47,27 @@ def await_ready(
     endpoints: Endpoints,
     expected: Expected,
     deadline: Deadline,
+    *,
+    started: bool,
 ) -> Iterator[EngineEvent | Seen]:
     """Yield what happens until the stack has proven itself; the last item is the proof. `next_events` waits that long for some.
+
+    `started`: Envoy is, already. Before that nobody is asked: a packet to a container that is not there yet is lost for a second.
 
     Raises: StackError when a service exits or the time is up, with the last failure; RefusedError when Envoy does not take the
     filter; PortTakenError when Envoy could not bind.
     """
     started_at = time.time()
-    failure = _Miss(reason="no answer yet")
+    failure = _Miss(reason="Envoy was not started")
     next_look = Deadline(LOOK_EVERY_S)
     with open_client(ATTEMPT_TIMEOUT_S) as client:
         while not deadline.over:
             events = next_events(PAUSE_S)
             yield from events
             raise_for_exit(events)
+            started = started or any(isinstance(event, ServiceStarted) and event.service == ENVOY.name for event in events)
+            if not started:
+                continue
             outcome = _attempt(client, endpoints, expected)
             if isinstance(outcome, Seen):
                 yield from next_events(0.0)
@@ -98,4 +105,7 @@ def _attempt(client: "httpx2.Client", endpoints: Endpoints, expected: Expected) 
         return _Miss(reason="the console does not answer")
     if status.filter_version != expected.version:
         return _Miss(reason=f"Envoy serves the filter {status.filter_version}, not {expected.version}")
+    silent = [name for name, ready in status.ready.items() if not ready]
+    if silent:
+        return _Miss(reason=f"{', '.join(silent)} does not answer")
     return Seen(headers=headers, token=decoded)

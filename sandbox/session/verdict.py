@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from sandbox.engines.base import Engine
+from sandbox.engines.base import Engine, PortTakenError
 from sandbox.errors import RefusedError, StackError
 from sandbox.events import EngineEvent, ServiceExited
 from sandbox.observe.envoy_log import parse_envoy_line, refusal
@@ -13,13 +13,6 @@ from sandbox.wait import Deadline
 LOOK_EVERY_S = 0.25
 TAIL_LINES = 20
 FILTER_LINES = 5
-
-
-class PortTakenError(StackError):
-    """Another program took one of Envoy's ports after it was chosen."""
-
-    def __init__(self) -> None:
-        super().__init__("another program took one of Envoy's ports", hint="sandbox down, then sandbox up")
 
 
 def raise_for_exit(events: Sequence[EngineEvent]) -> None:

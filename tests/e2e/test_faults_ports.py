@@ -180,7 +180,7 @@ def test_11_envoy_finds_a_preferred_port_taken(sandbox: Sandbox):
     sandbox.program = ("-c", GRABBED_ONCE)
     done = sandbox.run("up").expect(0)
     sandbox.program = ("-m", "sandbox")
-    assert "another program took one of Envoy's ports meanwhile" in done.stderr
+    assert "another program took one of the ports meanwhile" in done.stderr
     assert port(sandbox.status()["urls"]["bypass"]) != lost
     assert sandbox.json("curl", "--bypass", "/")["status"] == 200
     sandbox.down()

@@ -4,7 +4,6 @@ Process numbers in files are never believed.
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from sandbox.engines.local.control import connect
 from sandbox.errors import StackError
+from sandbox.files import is_locked
 from sandbox.wait import Deadline
 from sandbox.workspace import State
 
@@ -25,21 +25,6 @@ MARK = "SANDBOX_RUN"
 def is_alive(state: State) -> bool:
     """Whether guard, supervisor or a service still runs: each holds the lock."""
     return is_locked(state.alive)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock of that file."""
-    try:
-        handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def clean_up(state: State, deadline: Deadline) -> None:

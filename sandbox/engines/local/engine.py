@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sandbox.engines.base import Run, StackState, WantedPort
 from sandbox.engines.journal import read_journal
-from sandbox.engines.local.cleanup import clean_up, is_alive, is_locked
+from sandbox.engines.local.cleanup import clean_up, is_alive
 from sandbox.engines.local.control import connect
 from sandbox.engines.local.messages import parse_state, read_events, read_messages
 from sandbox.engines.local.plan import FORMAT, Plan
@@ -14,7 +14,7 @@ from sandbox.engines.local.start import start_stack
 from sandbox.engines.ports import Reservation, reserve
 from sandbox.errors import PreconditionError, StackError
 from sandbox.events import EngineEvent, LogRecord, ServiceStarted
-from sandbox.files import load_json
+from sandbox.files import is_locked, load_json
 from sandbox.stack import Endpoints, Launch
 from sandbox.wait import Deadline
 from sandbox.workspace import RUN_CRASHED, RUN_INSTANCE, State
@@ -27,9 +27,11 @@ class LocalEngine:
 
     name = "local"
 
-    def __init__(self, state: State, services_root: Path) -> None:
+    def __init__(self, state: State, services_root: Path, *, because: str = "") -> None:
+        """`because`: what to say when it starts a stack, where it was not the first choice."""
         self._state = state
         self._services_root = services_root
+        self._because = because
         self._reservation: Reservation | None = None
 
     def find(self) -> StackState:
@@ -55,11 +57,16 @@ class LocalEngine:
         noted = (load_json(run / RUN_CRASHED) or {}).get("at")
         return StackState(phase="crashed", crashed_at=noted if isinstance(noted, float) else last_sign)
 
+    def prepare(self) -> Iterator[EngineEvent]:
+        """See `Engine.prepare`; everything is installed."""
+        return iter(())
+
     def reserve(self, wanted: Sequence[WantedPort]) -> tuple[Endpoints, Sequence[str]]:
         """See `Engine.reserve`."""
         self.release()
         self._reservation = reserve(wanted)
-        return self._reservation.endpoints, self._reservation.notices
+        because = (self._because,) if self._because else ()
+        return self._reservation.endpoints, (*because, *self._reservation.notices)
 
     def release(self) -> None:
         """Let go of the reserved ports."""
@@ -94,6 +101,9 @@ class LocalEngine:
                 if not channel.closed:
                     channel.send({"op": "stop", "kill": True})
         clean_up(self._state, deadline)
+
+    def forget(self) -> None:
+        """See `Engine.forget`; everything is in the state folder."""
 
     def restart(self, services: Sequence[str], *, deadline: Deadline) -> Iterator[EngineEvent]:
         """See `Engine.restart`."""

@@ -37,6 +37,5 @@ def read_facts() -> Facts:
     project = attempt("sandbox", lambda: find_project(current_folder())) or Project(root=HOME)
     settings = attempt("settings", lambda: load_settings(project.settings_yaml, {}))
     state = attempt("state folder", lambda: state_of(project))
-    engine = settings.engine if settings else "auto"
-    stack = attempt("stack", lambda: select_engine(engine, project, state).find()) if state else None
+    stack = attempt("stack", lambda: select_engine(settings, project, state).find()) if settings and state else None
     return Facts(project=project, settings=settings, state=state, stack=stack, problems=problems)

@@ -1,0 +1,99 @@
+"""`docker compose` for one project: its words, its variables, and a process group that can be ended whole.
+
+Ending `docker` alone would leave the plugin, which is its child.
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.engines.docker.find import INSTALL_HINT
+from sandbox.errors import PreconditionError
+from sandbox.wait import Deadline
+
+END_TIMEOUT_S = 3.0
+KEPT_LINES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compose:
+    """How `docker compose` is called for a project: `name` is Compose's name for it, `environment` leads to the engine."""
+
+    name: str
+    file: Path
+    environment: Mapping[str, str]
+
+    def start(self, *words: str, variables: Mapping[str, str]) -> "ComposeRun":
+        """Start a verb of compose; `variables` are those of compose.yaml.
+
+        Raises: PreconditionError when there is no program `docker`.
+        """
+        command = ["docker", "compose", "--progress", "json", "--project-name", self.name, "--file", str(self.file), *words]
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                process_group=0,
+                env={**os.environ, **self.environment, **variables},
+            )
+        except OSError as error:
+            raise PreconditionError(f"the program `docker` does not run: {error.strerror}", hint=INSTALL_HINT) from error
+        return ComposeRun(process)
+
+
+class ComposeRun:
+    """A verb of compose under way. What it says is read by a thread, so that it never waits for us."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._ended = False
+        threading.Thread(target=self._read, name="docker compose", daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stderr
+        with contextlib.closing(self._process.stderr) as stream:
+            for line in stream:
+                self._lines.put(line.decode(errors="replace").rstrip("\n"))
+        self._lines.put(None)
+
+    def lines(self, deadline: Deadline | None) -> Iterator[str]:
+        """What it says, until it ends or the deadline is over; None: however long it takes."""
+        while not self._ended:
+            try:
+                line = self._lines.get(timeout=deadline.remaining_s if deadline else None)
+            except queue.Empty:
+                return
+            if line is None:
+                self._ended = True
+            else:
+                yield line
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; None as long as it runs, or has more to say."""
+        return self._process.wait() if self._ended else None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it ended in time."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+            return True
+        return False
+
+    def end(self) -> None:
+        """End it and its children: asked first, then killed."""
+        for number, timeout_s in ((signal.SIGTERM, END_TIMEOUT_S), (signal.SIGKILL, END_TIMEOUT_S)):
+            if self._process.poll() is not None:
+                break
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            self.wait(timeout_s)

@@ -1,0 +1,213 @@
+"""The Docker engine as the command line sees it: `docker compose` starts what compose.yaml says, the SDK tells what there is."""
+
+import contextlib
+import hashlib
+import re
+import shutil
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sandbox.config import Settings
+from sandbox.engines.base import Run, StackState, WantedPort
+from sandbox.engines.docker import find
+from sandbox.engines.docker.compose import Compose
+from sandbox.engines.docker.containers import Note, describe_stack, endpoints_for, parse_note, read_containers, render_note
+from sandbox.engines.docker.failures import explain
+from sandbox.engines.docker.images import find_sources, get_images, sources_tag
+from sandbox.engines.docker.logs import read_container_logs, save_container_logs
+from sandbox.engines.docker.removal import remove_containers, remove_networks, remove_volumes
+from sandbox.engines.docker.run import ContainerWatch, DockerRun
+from sandbox.engines.journal import read_journal
+from sandbox.engines.ports import port_of, take_ports
+from sandbox.errors import StackError
+from sandbox.events import EngineEvent, LogRecord, ServiceStarted
+from sandbox.files import is_locked, make_private_folder, write_atomic
+from sandbox.stack import PUBLISHED, Endpoints, Launch
+from sandbox.wait import Deadline
+from sandbox.workspace import HOME, RUN_MODULES, Project, State
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+CALL_TIMEOUT_S = 60.0
+CHECK_TIMEOUT_S = 3.0
+ABORT_TIMEOUT_S = 20.0
+KEYS_VOLUME = "keys"
+"""The volume that outlives a stop."""
+MOUNTED_TOKEN = "console.token"  # noqa: S105 - a file's name
+
+
+class DockerEngine:
+    """Implements `Engine` with the containers of one compose project."""
+
+    name = "docker"
+
+    def __init__(self, project: Project, state: State, settings: Settings, docker: find.DockerEngine) -> None:
+        self._project = project
+        self._state = state
+        self._settings = settings
+        self._docker = docker
+        self._listeners: Mapping[str, socket.socket] = {}
+        file = project.root / "compose.yaml"
+        self._compose = Compose(
+            name=compose_name(project, state),
+            file=file if file.is_file() else HOME / "compose.yaml",
+            environment=docker.target.environment,
+        )
+
+    def _open_client(self) -> "APIClient":
+        return find.open_client(self._docker.target, CALL_TIMEOUT_S, api_version=self._docker.client_api_version)
+
+    @contextlib.contextmanager
+    def _client(self) -> "Iterator[APIClient]":
+        from docker.errors import DockerException
+
+        try:
+            with contextlib.closing(self._open_client()) as client:
+                yield client
+        except (DockerException, OSError) as error:
+            raise StackError(f"Docker: {error}", hint="docker info") from error
+
+    def find(self) -> StackState:
+        """See `Engine.find`."""
+        with self._client() as client:
+            containers = read_containers(client, self._compose.name)
+        return describe_stack(containers, being_started=self._state.mounts.exists() and is_locked(self._state.lock))
+
+    def prepare(self) -> Iterator[EngineEvent]:
+        """See `Engine.prepare`: the images."""
+        find.check_compose(Deadline(CHECK_TIMEOUT_S))
+        with self._client() as client:
+            if not read_containers(client, self._compose.name):
+                yield from get_images(client, self._compose, self._project, self._state, self._settings)
+
+    def reserve(self, wanted: Sequence[WantedPort]) -> tuple[Endpoints, Sequence[str]]:
+        """See `Engine.reserve`."""
+        self._release()
+        self._listeners, notices = take_ports(wanted, {port.name for port in PUBLISHED})
+        return endpoints_for({name: port_of(listener) for name, listener in self._listeners.items()}), notices
+
+    def _release(self) -> None:
+        for listener in self._listeners.values():
+            listener.close()
+
+    def start(self, launches: Sequence[Launch], files: Mapping[str, bytes], labels: Mapping[str, str]) -> Run:  # noqa: ARG002 - compose.yaml says how
+        """See `Engine.start`."""
+        ports = {name: port_of(listener) for name, listener in self._listeners.items()}
+        note = Note(labels=dict(labels), ports=ports, workers=self._settings.workers)
+        self._lay_out(files)
+        instance = uuid.uuid4().hex
+        watch = ContainerWatch(self._open_client, instance)
+        self._release()
+        try:
+            words = ("up", "--detach", "--no-build", "--pull", "never")
+            run = self._compose.start(*words, variables=self._variables(note, instance))
+        except BaseException:
+            watch.close()
+            self._end()
+            raise
+        return DockerRun(run, watch, self._end)
+
+    def _lay_out(self, files: Mapping[str, bytes]) -> None:
+        """Write what the containers mount. Their users are others than ours: only the state folder above keeps people out."""
+        shutil.rmtree(self._state.mounts, ignore_errors=True)
+        make_private_folder(self._state.root)
+        token = {MOUNTED_TOKEN: self._state.console_token.read_bytes()}
+        for name, content in {**files, **token}.items():
+            path = self._state.mounts / name
+            for folder in reversed(path.relative_to(self._state.root).parents[:-1]):
+                (self._state.root / folder).mkdir(mode=0o755, exist_ok=True)
+            write_atomic(path, content, mode=0o644)
+
+    def _variables(self, note: Note, instance: str) -> dict[str, str]:
+        """The variables of compose.yaml."""
+        [module] = (self._state.mounts / RUN_MODULES).glob("*.wasm")
+        return {
+            **{f"SANDBOX_{name.upper()}_PORT": str(number) for name, number in note.ports.items()},
+            "SANDBOX_WORKERS": str(note.workers),
+            "SANDBOX_REGISTRY": self._settings.registry,
+            "SANDBOX_SOURCES": sources_tag(find_sources(self._project.services_root)),
+            "SANDBOX_FILES": str(self._state.mounts),
+            "SANDBOX_MODULE_FILE": str(module),
+            "SANDBOX_TOKEN_FILE": str(self._state.mounts / MOUNTED_TOKEN),
+            "SANDBOX_PROJECT_FOLDER": str(self._project.root),
+            "SANDBOX_INSTANCE": instance,
+            "SANDBOX_NOTE": render_note(note),
+        }
+
+    def _end(self) -> None:
+        for _ in self.stop(deadline=Deadline(ABORT_TIMEOUT_S)):
+            pass
+
+    def stop(self, *, deadline: Deadline) -> Iterator[EngineEvent]:
+        """See `Engine.stop`."""
+        with self._client() as client:
+            containers = read_containers(client, self._compose.name)
+            if containers:
+                save_container_logs(client, self._compose.name, make_private_folder(self._state.logs))
+            yield from remove_containers(self._open_client, containers, deadline)
+            remove_networks(client, self._compose.name)
+            remove_volumes(client, self._compose.name, but={KEYS_VOLUME})
+        shutil.rmtree(self._state.mounts, ignore_errors=True)
+
+    def forget(self) -> None:
+        """See `Engine.forget`."""
+        with self._client() as client:
+            remove_volumes(client, self._compose.name)
+
+    def restart(self, services: Sequence[str], *, deadline: Deadline) -> Iterator[EngineEvent]:
+        """See `Engine.restart`: with the code as it is now, which may mean a new image."""
+        with self._client() as client:
+            before = read_containers(client, self._compose.name)
+            note = parse_note(before[0].note) if before else None
+            if note is None:
+                raise StackError("no stack is running", hint="sandbox up")
+            yield from get_images(client, self._compose, self._project, self._state, self._settings)
+            words = ("up", "--detach", "--no-build", "--pull", "never", "--no-deps", "--force-recreate", *services)
+            run = self._compose.start(*words, variables=self._variables(note, before[0].instance))
+            try:
+                said = list(run.lines(deadline))
+            finally:
+                run.end()
+            if run.returncode != 0:
+                raise explain(said, doing="restart")
+            for container in read_containers(client, self._compose.name):
+                if container.service in services:
+                    yield ServiceStarted(service=container.service, pid=container.pid)
+
+    def logs(
+        self,
+        *,
+        services: Sequence[str],
+        since_s: float | None,
+        tail: int | None,
+        follow: bool,
+        matching: Callable[[LogRecord], bool] = lambda _: True,
+    ) -> Iterator[LogRecord]:
+        """See `Engine.logs`; of a stack that was stopped, what was kept."""
+        with self._client() as client:
+            there = read_containers(client, self._compose.name)
+        if there:
+            return read_container_logs(
+                self._open_client,
+                self._compose.name,
+                services=services,
+                since_s=since_s,
+                tail=tail,
+                follow=follow,
+                matching=matching,
+            )
+
+        def wanted(record: LogRecord) -> bool:
+            timely = since_s is None or record.time_s >= since_s
+            return timely and (not services or record.service in services) and matching(record)
+
+        return read_journal(self._state.logs, wanted=wanted, tail=tail, while_=None)
+
+
+def compose_name(project: Project, state: State) -> str:
+    """Compose's name for the stack: readable, and of this project with this state folder only."""
+    readable = re.sub(r"[^a-z0-9_-]+", "-", project.name.lower()).strip("-")[:32] or "project"
+    return f"sandbox-{readable}-{hashlib.sha256(bytes(state.root)).hexdigest()[:8]}"
