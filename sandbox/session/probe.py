@@ -9,7 +9,7 @@ from sandbox.engines.base import Engine
 from sandbox.errors import StackError
 from sandbox.events import EngineEvent, Headers, ServiceStarted
 from sandbox.observe.token import Token, decode_token
-from sandbox.session.console import read_jwks, read_status
+from sandbox.session.console import ConsoleStatus, read_jwks, read_status
 from sandbox.session.context import open_client
 from sandbox.session.expected import Expected, injected_headers
 from sandbox.session.verdict import LOOK_EVERY_S, filter_lines, raise_for_exit, raise_for_log
@@ -100,12 +100,15 @@ def _attempt(client: "httpx2.Client", endpoints: Endpoints, expected: Expected) 
     decoded = decode_token(token, read_jwks(client, endpoints))
     if decoded is None or not decoded.verified:
         return _Miss(reason=f"the token: {decoded.problem if decoded else 'no JWT'}")
-    status = read_status(client, endpoints)
+    doubt = _doubt(read_status(client, endpoints), expected)
+    return _Miss(reason=doubt) if doubt else Seen(headers=headers, token=decoded)
+
+
+def _doubt(status: ConsoleStatus | None, expected: Expected) -> str:
+    """What the console knows that speaks against it; nothing when all is well."""
     if status is None:
-        return _Miss(reason="the console does not answer")
+        return "the console does not answer"
     if status.filter_version != expected.version:
-        return _Miss(reason=f"Envoy serves the filter {status.filter_version}, not {expected.version}")
+        return f"Envoy serves the filter {status.filter_version}, not {expected.version}"
     silent = [name for name, ready in status.ready.items() if not ready]
-    if silent:
-        return _Miss(reason=f"{', '.join(silent)} does not answer")
-    return Seen(headers=headers, token=decoded)
+    return f"{', '.join(silent)} does not answer" if silent else ""
