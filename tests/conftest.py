@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docker_engine import docker_engine
 from stacks import Sandbox, copy_project
 
 # Whoever started pytest may ignore these (nohup, a shell without job control), and an ignored signal is inherited by every
 # program started here; one with a handler is not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+__all__ = ["docker_engine"]
 
 MakeSandbox = Callable[..., Sandbox]
 

@@ -13,9 +13,16 @@ ENGINES = ["local", "docker"]
 SERVICES = ["envoy", "jwt-api", "upstream", "console"]
 
 
+def at_hand(request: pytest.FixtureRequest) -> str:
+    """The engine that the test is to run on."""
+    if request.param == "docker":
+        request.getfixturevalue("docker_engine")
+    return request.param
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
-    return request.param
+    return at_hand(request)
 
 
 @pytest.fixture
@@ -26,11 +33,12 @@ def stack(make_sandbox, engine) -> Sandbox:
 @pytest.fixture(scope="module", params=ENGINES)
 def steady(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A running stack for the tests that change nothing about it."""
-    sandbox = Sandbox(tmp_path_factory.mktemp("steady"), environment={"SANDBOX_ENGINE": request.param})
+    sandbox = Sandbox(tmp_path_factory.mktemp("steady"), environment={"SANDBOX_ENGINE": at_hand(request)})
     sandbox.up()
     yield sandbox
     sandbox.down()
     sandbox.await_clean()
+    sandbox.destroy()
 
 
 @pytest.fixture
