@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,11 +45,16 @@ class JournalWriter:
         self._file.close()
 
     def write(self, service: str, line: bytes) -> None:
-        """Append one line; bytes that are not UTF-8 become U+FFFD."""
-        record = _render(service, line.decode(errors="replace"))
+        """Append a line that was read just now; bytes that are not UTF-8 become U+FFFD."""
+        self.append(LogRecord(time_s=time.time(), service=service, line=line.decode(errors="replace")))
+
+    def append(self, record: LogRecord) -> None:
+        """Append a record."""
+        text = _render(record)
         if self._lost:
-            record = _render(service, f"[sandbox] {self._lost} lines before this one were lost: the disk was full") + record
-        if self._append(record):
+            told = f"[sandbox] {self._lost} lines before this one were lost: the disk was full"
+            text = _render(replace(record, line=told)) + text
+        if self._append(text):
             self._lost = 0
         else:
             self._lost += 1
@@ -70,8 +76,8 @@ class JournalWriter:
         return not self._torn
 
 
-def _render(service: str, text: str) -> bytes:
-    return json.dumps([round(time.time(), 6), service, text]).encode() + b"\n"
+def _render(record: LogRecord) -> bytes:
+    return json.dumps([round(record.time_s, 6), record.service, record.line]).encode() + b"\n"
 
 
 def _private(path: str, flags: int) -> int:

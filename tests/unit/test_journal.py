@@ -6,6 +6,7 @@ import pytest
 
 from sandbox.engines import journal
 from sandbox.engines.journal import JournalWriter, read_journal
+from sandbox.events import LogRecord
 
 
 @pytest.fixture
@@ -87,3 +88,10 @@ def test_the_record_is_one_json_array_a_line(writer, tmp_path):
     writer.write("s", b"a\tb")
     [record] = (tmp_path / "stack.log").read_text().splitlines()
     assert json.loads(record)[1:] == ["s", "a\tb"]
+
+
+def test_a_record_keeps_its_own_time(writer, tmp_path):
+    records = [LogRecord(time_s=5.25, service="a", line="x"), LogRecord(time_s=3.000001, service="b", line="\ufffd\x1b[31m")]
+    for record in records:
+        writer.append(record)
+    assert list(read_journal(tmp_path, wanted=lambda _: True, tail=None, while_=None)) == records
