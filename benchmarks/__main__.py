@@ -2,6 +2,8 @@
 
 import argparse
 
+from benchmarks.docker import compare_docker, find_engine
+from benchmarks.measure import Comparison
 from benchmarks.startup import compare_help, compare_up
 
 
@@ -9,19 +11,30 @@ def main() -> None:
     """Parse the number of rounds, measure, print."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", choices=("help", "local", "docker"))
+    flags = parser.parse_args()
     print(f"{'what':<22} {'median':>9}   {'against':<20} {'median':>9}   {'ratio':>6} {'aim':>6}   rounds")
-    for measure in (
-        lambda: compare_help(rounds * 2),
-        lambda: compare_up(rounds, "tinygo"),
-        lambda: compare_up(rounds, "go"),
-    ):
-        row = measure()
-        print(
-            f"{row.ours:<22} {row.ours_s:>7.3f} s   {row.other:<20} {row.other_s:>7.3f} s   "
-            f"{row.ratio:>6.2f} {row.limit:>6.2f}   {row.rounds}",
-            flush=True,
-        )
+    if flags.only in (None, "help"):
+        _show(compare_help(flags.rounds * 2))
+    if flags.only in (None, "local"):
+        _show(compare_up(flags.rounds, "tinygo"))
+        _show(compare_up(flags.rounds, "go"))
+    if flags.only in (None, "docker"):
+        missing = find_engine()
+        if missing:
+            print(f"sandbox up (docker)    not measured: {missing}")
+            return
+        row, containers = compare_docker(flags.rounds)
+        _show(row)
+        print(f"by compose, medians:\n{containers}")
+
+
+def _show(row: Comparison) -> None:
+    print(
+        f"{row.ours:<22} {row.ours_s:>7.3f} s   {row.other:<20} {row.other_s:>7.3f} s   "
+        f"{row.ratio:>6.2f} {row.limit:>6.2f}   {row.rounds}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
