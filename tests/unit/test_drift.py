@@ -72,7 +72,7 @@ def test_services_listen_where_the_model_says_and_are_checked_there(name, port):
     command = service(name)["command"]
     module = "sandbox.console" if name == CONSOLE.name else f"services.{name.replace('-', '_')}"
     assert command == ["python", "-m", module, "--host", "0.0.0.0", "--port", str(port.number)]
-    assert service(name)["healthcheck"]["test"] == ["CMD", "healthy", str(port.number)]
+    assert service(name)["healthcheck"]["test"] == ["CMD", "bash", "/app/services/healthy", str(port.number)]
 
 
 def test_envoy_is_checked_on_the_ingress():
@@ -129,7 +129,7 @@ def test_the_image_is_built_from_what_its_tag_is_made_of():
     copied: set[str] = set()
     for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):
         copied |= {word.rstrip("/") for word in line.split()[:-1]}
-    assert copied - {"ca-bundle.pe[m]", "services/healthy"} == set(COPIED)
+    assert copied - {"ca-bundle.pe[m]"} == set(COPIED)
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     assert {f"!{name.partition('/')[0]}" for name in COPIED if "requirements" not in name} <= set(ignored)
     assert {"!requirements/image.txt", "!ca-bundle.pem"} <= set(ignored)
