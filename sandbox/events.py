@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sandbox.observe.token import Token
 
@@ -51,6 +51,23 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an image is: `item` is its name, the same in all records about it. The first record has no bytes yet.
+
+    `detail` is what is done now: a step of the build, or how many layers of the pull are there. Bytes are of what is downloaded,
+    compressed, over all layers whose size is known by then: `total_bytes` can grow, and None means that none is. `finished` is
+    the last record, and only comes when all went well.
+    """
+
+    kind: Literal["pull", "build"]
+    item: str
+    detail: str
+    done_bytes: int | None
+    total_bytes: int | None
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
     """The stack answers, with the filter's headers seen and the token's signature verified."""
 
@@ -75,7 +92,7 @@ class Stopped:
     elapsed_s: float
 
 
-EngineEvent = ServiceStarted | ServiceExited | ServiceStopped
+EngineEvent = ServiceStarted | ServiceExited | ServiceStopped | Progress
 Event = EngineEvent | Step | Notice | Ready | Stopped
 
 
