@@ -117,15 +117,18 @@ def _show(events: "Iterator[Event | LogRecord]", output: Output) -> None:
     """Print events as they come; the generator is closed at once when printing is interrupted, which cleans up."""
     from dataclasses import asdict
 
-    from sandbox.events import LogRecord, Notice, Ready, ServiceExited, ServiceStopped, Step, Stopped
+    from sandbox.events import LogRecord, Notice, Progress, Ready, ServiceExited, ServiceStopped, Step, Stopped
     from sandbox.view import steps
     from sandbox.view.logs import render_record
+    from sandbox.view.progress import ProgressDisplay
     from sandbox.view.terminal import print_json, stderr, stdout
 
     talk, data = stderr(), stdout()
-    with contextlib.closing(events):  # type: ignore[type-var] # every verb is a generator
+    with contextlib.closing(events), ProgressDisplay(talk) as display:  # type: ignore[type-var] # every verb is a generator
         for event in events:
             match event:
+                case Progress():
+                    display.show(event)
                 case Step():
                     talk.print(steps.render_step(event))
                 case Notice():
