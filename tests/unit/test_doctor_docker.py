@@ -64,12 +64,12 @@ def test_compose_v1(path, short, monkeypatch):
         assert problem().message.startswith("docker-compose 1.29.2 is v1")
 
 
-@pytest.mark.parametrize("version", ["1.29.2", "2.23.3", "v2.9.0"])
+@pytest.mark.parametrize("version", ["1.29.2", "2.28.1", "v2.9.0"])
 def test_a_compose_that_is_too_old(path, short, monkeypatch, version):
     program(path / "docker", f"echo {version}")
     with serving(short / "s") as url:
         monkeypatch.setenv("DOCKER_HOST", url)
-        assert problem().message == f"compose {version.removeprefix('v')} is too old; 2.24 or newer is needed"
+        assert problem().message == f"compose {version.removeprefix('v')} is too old; 2.29 or newer is needed"
 
 
 def test_an_engine_that_answers_with_an_error(path, short, monkeypatch):

@@ -19,8 +19,8 @@ __all__ = ["DockerEngine", "Target", "check_compose", "find_docker", "find_engin
 ANSWER_TIMEOUT_S = 3.0
 INSTALL_HINT = "https://docs.docker.com/engine/install/"
 COMPOSE_HINT = "https://docs.docker.com/compose/install/linux/"
-MIN_COMPOSE = (2, 24)
-"""What compose.yaml needs. Source: release notes of Compose 2.24."""
+MIN_COMPOSE = (2, 29)
+"""The first with `--progress json`. Source: docker/compose v2.29.0."""
 CLIENT_API_VERSION = "1.45"
 """The newest API that the docker SDK knows. Source: docker 7.2.0, docker/constants.py."""
 _VERSION = re.compile(r"v?(\d[\w.+-]*)")
