@@ -11,6 +11,7 @@ import sandbox
 from sandbox.config import Settings
 from sandbox.engines.docker.compose import Compose
 from sandbox.engines.docker.failures import explain
+from sandbox.engines.docker.progress import ProgressReader
 from sandbox.errors import ConfigError, PreconditionError
 from sandbox.events import EngineEvent
 from sandbox.files import make_private_folder
@@ -88,14 +89,16 @@ def get_images(
 
 
 def _run(compose: Compose, *words: str, variables: Mapping[str, str]) -> Iterator[EngineEvent]:
-    run = compose.start(*words, variables=variables)
+    run, said, reader = compose.start(*words, variables=variables), [], ProgressReader()
     try:
-        said = list(run.lines(None))
+        for line in run.lines(None):
+            said.append(line)
+            if progress := reader.read(line):
+                yield progress
     finally:
         run.end()
-    if run.returncode:
+    if run.returncode != 0:
         raise explain(said, doing=words[0])
-    yield from ()
 
 
 def is_there(client: "APIClient", image: str) -> bool:
