@@ -1,4 +1,4 @@
-"""How far images are: bars on a terminal, and everywhere one line for each image that begins and one for each that is there."""
+"""How far something is: bars on a terminal, elsewhere a line when it begins, and everywhere one when it is there."""
 
 import time
 from typing import TYPE_CHECKING, Self
@@ -14,15 +14,21 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 BAR_WIDTH = 20
-_WORDS = {"pull": ("pulling", "pulled"), "build": ("building", "built")}
+_WORDS = {
+    "pull": ("pulling", "pulled"),
+    "build": ("building", "built"),
+    "pack": ("packing", "packed"),
+    "check": ("checking", "checked"),
+    "load": ("loading", "loaded"),
+}
 
 
 def render_progress(progress: Progress, elapsed_s: float) -> Text:
-    """One line for the first record of an image, or for its last; `elapsed_s` is from the one to the other."""
+    """One line for the first record about something, or for its last; `elapsed_s` is from the one to the other."""
     begins, ends = _WORDS[progress.kind]
     if not progress.finished:
         return Text.assemble(("… ", "dim"), f"{begins} {printable(progress.item)}")
-    size = f"{_size(progress.total_bytes)} in " if progress.kind == "pull" and progress.total_bytes else ""
+    size = f"{_size(progress.total_bytes)} in " if progress.kind != "build" and progress.total_bytes else ""
     return Text.assemble(("✔ ", "green"), f"{ends} {printable(progress.item)}", (f"  {size}{elapsed_s:.1f} s", "dim"))
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import threading
 from functools import partial
+from typing import get_args
 
 import pytest
 from recordings import recorded
@@ -12,8 +13,8 @@ from rich.console import Console
 from stacks import until
 
 from sandbox.engines.docker.progress import ProgressReader
-from sandbox.events import Notice
-from sandbox.view.progress import ProgressDisplay
+from sandbox.events import Notice, Progress
+from sandbox.view.progress import ProgressDisplay, render_progress
 from sandbox.view.steps import render_notice
 from sandbox.view.terminal import stderr
 
@@ -158,9 +159,14 @@ def test_a_terminal_that_can_do_nothing_gets_lines(terminal, monkeypatch):
     assert f"… pulling {ONE}" in text
 
 
-def test_names_are_shown_not_obeyed(monkeypatch):
-    from sandbox.events import Progress
+@pytest.mark.parametrize("kind", get_args(Progress.__annotations__["kind"]))
+def test_there_are_words_for_each_kind(kind):
+    for finished in (False, True):
+        record = Progress(kind=kind, item="x", detail="", done_bytes=1, total_bytes=1, finished=finished)
+        assert render_progress(record, 0.0).plain
 
+
+def test_names_are_shown_not_obeyed(monkeypatch):
     monkeypatch.setattr("sys.stderr", io.StringIO())
     console = stderr()
     assert isinstance(console, Console)
