@@ -31,13 +31,22 @@ def _check(made: list[Sandbox]) -> None:
         pytest.fail("left behind:\n" + "\n".join(left), pytrace=False)
 
 
+def _engine_of(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The variable for the engine that the module names as ENGINE; none: the local one."""
+    engine = getattr(request.module, "ENGINE", "local")
+    if engine == "docker":
+        request.getfixturevalue("docker_engine")
+    return {"SANDBOX_ENGINE": engine}
+
+
 @pytest.fixture
-def make_sandbox(tmp_path: Path) -> Iterator[MakeSandbox]:
+def make_sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeSandbox]:
     """Make sandboxes that do not know of each other; after the test nothing may be left of any."""
+    engine = _engine_of(request)
     made: list[Sandbox] = []
 
     def make(*, project: Path | None = None, environment: dict[str, str] | None = None) -> Sandbox:
-        made.append(Sandbox(tmp_path / f"sandbox-{len(made)}", project=project, environment=environment))
+        made.append(Sandbox(tmp_path / f"sandbox-{len(made)}", project=project, environment={**engine, **(environment or {})}))
         return made[-1]
 
     yield make
@@ -71,9 +80,9 @@ def running(sandbox: Sandbox) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A running stack for all tests of a module that change nothing about it."""
-    sandbox = Sandbox(tmp_path_factory.mktemp("shared"))
+    sandbox = Sandbox(tmp_path_factory.mktemp("shared"), environment=_engine_of(request))
     sandbox.up()
     yield sandbox
     sandbox.run("down")

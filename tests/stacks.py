@@ -226,11 +226,11 @@ class Sandbox:
         return Containers(compose_name(self.project, State(root=self.state)), self.project.root, self.environment)
 
     def processes(self) -> list[psutil.Process]:
-        """Every process that carries this stack's mark."""
-        found = []
+        """Every process that carries this stack's mark; on Docker that is compose."""
+        marks, found = {str(self.run_folder), str(State(root=self.state).mounts)}, []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get(MARK) == str(self.run_folder):
+                if process.environ().get(MARK) in marks:
                     found.append(process)
         return found
 
@@ -253,7 +253,7 @@ class Sandbox:
         if self.on_docker:
             found += self.docker.leftovers()
         found += [f"port {port} ({name}) is listened on" for name, port in self.ports.items() if listens(port)]
-        for folder in (self.run_folder, State(root=self.state).mounts):
+        for folder in (self.run_folder, State(root=self.state).mounts, State(root=self.state).build):
             if folder.exists():
                 found += [f"file {path}" for path in (folder, *folder.rglob("*"))]
         if self.state.exists():
@@ -315,22 +315,41 @@ class Containers:
     def ids(self) -> dict[str, str]:
         """The container of each service."""
         with self.client() as client:
-            found = client.containers.list(all=True, filters=self._filter)
-            return {item.labels["com.docker.compose.service"]: item.id for item in found}
+            found = client.api.containers(all=True, filters=self._filter)
+            return {item["Labels"]["com.docker.compose.service"]: item["Id"] for item in found}
+
+    def states(self) -> dict[str, str]:
+        """Docker's word for each service's container: created, running, exited, …"""
+        with self.client() as client:
+            found = client.api.containers(all=True, filters=self._filter)
+            return {item["Labels"]["com.docker.compose.service"]: item["State"] for item in found}
+
+    def networks(self) -> list[str]:
+        """The numbers of its networks."""
+        with self.client() as client:
+            return [item.id for item in client.networks.list(filters=self._filter)]
+
+    def images(self) -> list[str]:
+        """The images that were built for this project, by name or, where another has taken that, by number."""
+        with self.client() as client:
+            found = client.images.list(filters={"label": f"envoy-wasm-sandbox.project={self._root}"})
+            return [", ".join(image.tags) or image.id for image in found]
 
     def leftovers(self) -> list[str]:
-        """Everything but the volume with the JWT API's key, which outlives a `down`."""
+        """Everything but what outlives a `down`: the volume with the JWT API's key, and one image of this project."""
         with self.client() as client:
-            found = [f"container {item.name}" for item in client.containers.list(all=True, filters=self._filter)]
+            found = [f"container {item['Names']}" for item in client.api.containers(all=True, filters=self._filter)]
             found += [f"network {item.name}" for item in client.networks.list(filters=self._filter)]
             found += [f"volume {item.name}" for item in client.volumes.list(filters=self._filter)]
+        if self._root != HOME:  # of this checkout there may be others', which use the same engine
+            found += [f"one image of {images}" for images in [self.images()] if len(images) > 1]
         return [item for item in found if not item.endswith("_keys")]
 
     def remove_all(self) -> None:
         """End whatever is left, by label."""
         with self.client() as client:
-            for container in client.containers.list(all=True, filters=self._filter):
-                container.remove(force=True, v=True)
+            for container in client.api.containers(all=True, filters=self._filter):
+                client.api.remove_container(container["Id"], force=True, v=True)
             for item in (*client.networks.list(filters=self._filter), *client.volumes.list(filters=self._filter)):
                 item.remove()
             if self._root != HOME:  # the image of this checkout is for the next test, too

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from sandbox.engines.local import start
-from sandbox.engines.local.cleanup import MARK
 from sandbox.engines.local.control import Channel
 from sandbox.engines.local.start import LocalRun
+from sandbox.engines.marks import MARK
 from sandbox.errors import StackError
 from sandbox.workspace import State
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.engines.docker.find import INSTALL_HINT
+from sandbox.engines.marks import MARK
 from sandbox.errors import PreconditionError
 from sandbox.wait import Deadline
 
@@ -23,10 +24,14 @@ KEPT_LINES = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compose:
-    """How `docker compose` is called for a project: `name` is Compose's name for it, `environment` leads to the engine."""
+    """How `docker compose` is called for a project: `name` is Compose's name for it, `environment` leads to the engine.
+
+    `mark` is the folder by which its processes are found.
+    """
 
     name: str
     file: Path
+    mark: Path
     environment: Mapping[str, str]
 
     def start(self, *words: str, variables: Mapping[str, str]) -> "ComposeRun":
@@ -42,7 +47,7 @@ class Compose:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 process_group=0,
-                env={**os.environ, **self.environment, **variables},
+                env={**os.environ, **self.environment, **variables, MARK: str(self.mark)},
             )
         except OSError as error:
             raise PreconditionError(f"the program `docker` does not run: {error.strerror}", hint=INSTALL_HINT) from error
@@ -89,11 +94,15 @@ class ComposeRun:
             return True
         return False
 
-    def end(self) -> None:
-        """End it and its children: asked first, then killed."""
-        for number, timeout_s in ((signal.SIGTERM, END_TIMEOUT_S), (signal.SIGKILL, END_TIMEOUT_S)):
-            if self._process.poll() is not None:
-                break
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-            self.wait(timeout_s)
+    def end(self) -> bool:
+        """End it and its children, asked first, then killed, also when the wait is interrupted; returns whether it ran."""
+        if self._process.poll() is not None:
+            return False
+        try:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self.wait(END_TIMEOUT_S)
+        finally:
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self.wait(END_TIMEOUT_S)
+        return True

@@ -126,13 +126,17 @@ def endpoints_for(ports: Mapping[str, int]) -> Endpoints:
     )
 
 
-def describe_stack(containers: tuple[Container, ...], *, being_started: bool) -> StackState:
-    """The state of the stack that these containers are. `being_started`: another command is at work on it.
+def describe_stack(containers: tuple[Container, ...], *, begun_at: float | None, being_started: bool) -> StackState:
+    """The state of the stack that these containers are.
+
+    `begun_at` is when a start began that nobody has ended (seconds since the epoch). `being_started`: a command is at work on it.
 
     Raises: PreconditionError when a newer sandbox made them.
     """
     if not containers:
-        return StackState(phase="starting" if being_started else "stopped")
+        if begun_at is None:
+            return StackState(phase="stopped")
+        return StackState(phase="starting") if being_started else StackState(phase="crashed", crashed_at=begun_at)
     note = parse_note(containers[0].note)
     endpoints = endpoints_for(note.ports) if note else None
     whole = {container.service for container in containers} >= set(service_names())

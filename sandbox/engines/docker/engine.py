@@ -17,11 +17,12 @@ from sandbox.engines.docker.containers import Note, describe_stack, endpoints_fo
 from sandbox.engines.docker.failures import explain
 from sandbox.engines.docker.images import find_sources, get_images, sources_tag
 from sandbox.engines.docker.logs import read_container_logs, save_container_logs
-from sandbox.engines.docker.removal import remove_containers, remove_networks, remove_volumes
+from sandbox.engines.docker.removal import PATIENCE_S, SETTLE_S, remove_project
 from sandbox.engines.docker.run import ContainerWatch, DockerRun
 from sandbox.engines.journal import read_journal
+from sandbox.engines.marks import kill_marked
 from sandbox.engines.ports import port_of, take_ports
-from sandbox.errors import StackError
+from sandbox.errors import PreconditionError, SandboxError, StackError
 from sandbox.events import EngineEvent, LogRecord, ServiceStarted
 from sandbox.files import is_locked, make_private_folder, write_atomic
 from sandbox.stack import PUBLISHED, Endpoints, Launch
@@ -55,6 +56,7 @@ class DockerEngine:
             name=compose_name(project, state),
             file=file if file.is_file() else HOME / "compose.yaml",
             environment=docker.target.environment,
+            mark=state.mounts,
         )
 
     def _open_client(self) -> "APIClient":
@@ -74,7 +76,11 @@ class DockerEngine:
         """See `Engine.find`."""
         with self._client() as client:
             containers = read_containers(client, self._compose.name)
-        return describe_stack(containers, being_started=self._state.mounts.exists() and is_locked(self._state.lock))
+        try:
+            begun_at = self._state.mounts.stat().st_mtime
+        except FileNotFoundError:
+            return describe_stack(containers, begun_at=None, being_started=False)
+        return describe_stack(containers, begun_at=begun_at, being_started=is_locked(self._state.lock))
 
     def prepare(self) -> Iterator[EngineEvent]:
         """See `Engine.prepare`: the images."""
@@ -97,29 +103,41 @@ class DockerEngine:
         """See `Engine.start`."""
         ports = {name: port_of(listener) for name, listener in self._listeners.items()}
         note = Note(labels=dict(labels), ports=ports, workers=self._settings.workers)
-        self._lay_out(files)
         instance = uuid.uuid4().hex
-        watch = ContainerWatch(self._open_client, instance)
-        self._release()
+        watch = self._watch(instance)
         try:
+            self._lay_out(files)
+            self._release()
             words = ("up", "--detach", "--no-build", "--pull", "never")
             run = self._compose.start(*words, variables=self._variables(note, instance))
         except BaseException:
             watch.close()
-            self._end()
+            self._end(unsettled=True, kill=False)
             raise
         return DockerRun(run, watch, self._end)
+
+    def _watch(self, instance: str) -> ContainerWatch:
+        from docker.errors import DockerException
+
+        try:
+            return ContainerWatch(self._open_client, instance)
+        except (DockerException, OSError) as error:
+            raise StackError(f"Docker: {error}", hint="docker info") from error
 
     def _lay_out(self, files: Mapping[str, bytes]) -> None:
         """Write what the containers mount. Their users are others than ours: only the state folder above keeps people out."""
         shutil.rmtree(self._state.mounts, ignore_errors=True)
         make_private_folder(self._state.root)
-        token = {MOUNTED_TOKEN: self._state.console_token.read_bytes()}
-        for name, content in {**files, **token}.items():
-            path = self._state.mounts / name
-            for folder in reversed(path.relative_to(self._state.root).parents[:-1]):
-                (self._state.root / folder).mkdir(mode=0o755, exist_ok=True)
-            write_atomic(path, content, mode=0o644)
+        try:
+            token = {MOUNTED_TOKEN: self._state.console_token.read_bytes()}
+            for name, content in {**files, **token}.items():
+                path = self._state.mounts / name
+                for folder in reversed(path.relative_to(self._state.root).parents[:-1]):
+                    (self._state.root / folder).mkdir(mode=0o755, exist_ok=True)
+                write_atomic(path, content, mode=0o644)
+        except OSError as error:
+            told = f"cannot write to {self._state.mounts}: {error.strerror}"
+            raise PreconditionError(told, hint=f"df -h {self._state.root}") from error
 
     def _variables(self, note: Note, instance: str) -> dict[str, str]:
         """The variables of compose.yaml."""
@@ -137,25 +155,45 @@ class DockerEngine:
             "SANDBOX_NOTE": render_note(note),
         }
 
-    def _end(self) -> None:
-        for _ in self.stop(deadline=Deadline(ABORT_TIMEOUT_S)):
+    def _end(self, *, unsettled: bool, kill: bool) -> None:
+        for _ in self._stop(Deadline(ABORT_TIMEOUT_S), unsettled=unsettled, kill=kill):
             pass
 
     def stop(self, *, deadline: Deadline) -> Iterator[EngineEvent]:
         """See `Engine.stop`."""
+        return self._stop(deadline, unsettled=False, kill=False)
+
+    def _stop(self, deadline: Deadline, *, unsettled: bool, kill: bool) -> Iterator[EngineEvent]:
+        """A compose whose command was killed is still at it, and another command's must not go on."""
+        orphans = kill_marked(self._compose.mark)
+        settled = Deadline(SETTLE_S if unsettled or orphans else 0.0)
         with self._client() as client:
-            containers = read_containers(client, self._compose.name)
-            if containers:
+            if not kill:
+                self._keep_logs(client)
+            yield from remove_project(
+                self._open_client,
+                self._compose.name,
+                keep={KEYS_VOLUME},
+                settled=settled,
+                deadline=deadline,
+                patience_s=0 if kill else PATIENCE_S,
+            )
+        for folder in (self._state.mounts, self._state.build):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _keep_logs(self, client: "APIClient") -> None:
+        """What cannot be kept must not keep the stack from ending: a full disk, say."""
+        with contextlib.suppress(SandboxError, OSError):
+            if read_containers(client, self._compose.name):
                 save_container_logs(client, self._compose.name, make_private_folder(self._state.logs))
-            yield from remove_containers(self._open_client, containers, deadline)
-            remove_networks(client, self._compose.name)
-            remove_volumes(client, self._compose.name, but={KEYS_VOLUME})
-        shutil.rmtree(self._state.mounts, ignore_errors=True)
 
     def forget(self) -> None:
         """See `Engine.forget`."""
-        with self._client() as client:
-            remove_volumes(client, self._compose.name)
+        with self._client():
+            for _ in remove_project(
+                self._open_client, self._compose.name, keep=(), settled=Deadline(0.0), deadline=Deadline(CALL_TIMEOUT_S)
+            ):
+                pass
 
     def restart(self, services: Sequence[str], *, deadline: Deadline) -> Iterator[EngineEvent]:
         """See `Engine.restart`: with the code as it is now, which may mean a new image."""

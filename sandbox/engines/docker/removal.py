@@ -2,11 +2,12 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from sandbox.engines.docker.containers import PROJECT, Container
+from sandbox.engines.docker.containers import PROJECT, Container, read_containers
 from sandbox.errors import StackError
 from sandbox.events import ServiceStopped
 from sandbox.wait import Deadline
@@ -17,61 +18,99 @@ if TYPE_CHECKING:
 VOLUME = "com.docker.compose.volume"
 PATIENCE_S = 3
 """What a service has to end by itself; ours need less than 1 s."""
+SETTLE_S = 1.0
+"""How long Docker may yet make what it was asked for by a compose that was ended meanwhile."""
+LOOK_EVERY_S = 0.05
+_BUSY = (403, 409)
+"""What the engine answers while somebody else removes the same, or still uses it."""
 
 
-def remove_containers(
-    open_client: "Callable[[], APIClient]", containers: Collection[Container], deadline: Deadline
+def remove_project(
+    open_client: "Callable[[], APIClient]",
+    project: str,
+    *,
+    keep: Collection[str],
+    settled: Deadline,
+    deadline: Deadline,
+    patience_s: int = PATIENCE_S,
 ) -> Iterator[ServiceStopped]:
-    """End and remove the containers, all at once; yields each as it is gone.
+    """Remove all of the project but the volumes that compose.yaml calls so, until nothing was there after `settled`.
+
+    Yields each service as it is gone. Whoever does not end within `patience_s` is killed.
 
     Raises: StackError when the engine cannot, or the time is up.
     """
-    outcomes: SimpleQueue[Container | Exception] = SimpleQueue()
+    with contextlib.closing(open_client()) as client:
+        while True:
+            last = settled.over
+            containers = read_containers(client, project)
+            left = len(containers)
+            for container in _remove_containers(open_client, containers, deadline, patience_s):
+                left -= 1
+                yield ServiceStopped(service=container.service)
+            busy = [*_remove_networks(client, project), *_remove_volumes(client, project, keep)]
+            if last and not left and not busy:
+                return
+            if deadline.over:
+                what = busy[0] if busy else "a container"
+                raise StackError(f"Docker does not remove {what}: something else uses it", hint="docker ps -a")
+            time.sleep(LOOK_EVERY_S)
+
+
+def _remove_containers(
+    open_client: "Callable[[], APIClient]", containers: Collection[Container], deadline: Deadline, patience_s: int
+) -> Iterator[Container]:
+    """End and remove the containers, all at once; yields each that is gone, and not those that somebody else is removing."""
+    outcomes: SimpleQueue[Container | Exception | None] = SimpleQueue()
 
     def remove(container: Container) -> None:
         from docker.errors import APIError, NotFound
 
         try:
-            with contextlib.closing(open_client()) as client:
-                with contextlib.suppress(NotFound):
-                    client.stop(container.id, timeout=PATIENCE_S)
-                try:
-                    client.remove_container(container.id, v=True, force=True)
-                except NotFound:
-                    pass
-                except APIError as error:
-                    if error.status_code != 409:  # somebody else is removing it
-                        raise
+            with contextlib.closing(open_client()) as client, contextlib.suppress(NotFound):
+                if patience_s:
+                    client.stop(container.id, timeout=patience_s)
+                client.remove_container(container.id, v=True, force=True)
             outcomes.put(container)
         except Exception as error:
-            outcomes.put(error)
+            outcomes.put(None if isinstance(error, APIError) and error.status_code in _BUSY else error)
 
     for container in containers:
         threading.Thread(target=remove, args=(container,), name=f"docker rm {container.service}", daemon=True).start()
     for _ in containers:
         try:
             outcome = outcomes.get(timeout=deadline.remaining_s)
-        except Exception as error:
-            raise StackError("Docker does not end the containers in time", hint="docker ps -a") from error
+        except Empty:
+            raise StackError("Docker does not end the containers in time", hint="docker ps -a") from None
         if isinstance(outcome, Exception):
             raise StackError(f"Docker cannot remove a container: {outcome}", hint="docker ps -a") from outcome
-        yield ServiceStopped(service=outcome.service)
+        if outcome:
+            yield outcome
 
 
-def remove_networks(client: "APIClient", project: str) -> None:
-    """Remove the project's networks."""
-    from docker.errors import NotFound
-
+def _remove_networks(client: "APIClient", project: str) -> Iterator[str]:
+    """Remove the project's networks; yields those that are in use."""
     for network in client.networks(filters={"label": [f"{PROJECT}={project}"]}):
-        with contextlib.suppress(NotFound):
-            client.remove_network(network["Id"])
+        if not _remove(client.remove_network, network["Id"]):
+            yield f"the network {network['Name']}"
 
 
-def remove_volumes(client: "APIClient", project: str, *, but: Collection[str] = ()) -> None:
-    """Remove the project's volumes, except those that compose.yaml calls so."""
-    from docker.errors import NotFound
-
+def _remove_volumes(client: "APIClient", project: str, keep: Collection[str]) -> Iterator[str]:
     for volume in client.volumes(filters={"label": [f"{PROJECT}={project}"]})["Volumes"] or ():
-        if volume["Labels"].get(VOLUME) not in but:
-            with contextlib.suppress(NotFound):
-                client.remove_volume(volume["Name"])
+        if volume["Labels"].get(VOLUME) not in keep and not _remove(client.remove_volume, volume["Name"]):
+            yield f"the volume {volume['Name']}"
+
+
+def _remove(remove: Callable[[str], object], name: str) -> bool:
+    """Whether it is gone now; False while it is in use."""
+    from docker.errors import APIError, NotFound
+
+    try:
+        remove(name)
+    except NotFound:
+        pass
+    except APIError as error:
+        if error.status_code in _BUSY:
+            return False
+        raise
+    return True

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sandbox.engines.base import PortTakenError
 from sandbox.engines.docker.compose import ComposeRun
@@ -18,16 +18,20 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 TAIL_LINES = 20
-SETTLE_S = 0.5
+VERDICT_S = 0.5
 """How long the end of a container may be told after compose has ended over it."""
 FINISH_TIMEOUT_S = 10.0
 SIGNALLED = 128
+_STOPPED = "the stack was stopped while it started"
 
 
 class DockerRun:
-    """Implements `Run`. `abort` is the engine's way to end the stack."""
+    """Implements `Run`.
 
-    def __init__(self, compose: ComposeRun, watch: "ContainerWatch", end_stack: Callable[[], None]) -> None:
+    `end_stack` is the engine's way to end the stack; it is told whether compose was still at it, and whether to ask nobody.
+    """
+
+    def __init__(self, compose: ComposeRun, watch: "ContainerWatch", end_stack: "EndStack") -> None:
         self._compose = compose
         self._watch = watch
         self._end_stack = end_stack
@@ -40,9 +44,14 @@ class DockerRun:
             return self._watch.events(timeout_s)
         if taken_port(self._said) is not None:
             raise PortTakenError
-        events = self._watch.events(SETTLE_S)
-        if any(isinstance(event, ServiceExited) for event in events):
-            return events
+        events: list[EngineEvent] = []
+        verdict = Deadline(VERDICT_S)
+        while not verdict.over:
+            events += self._watch.events(verdict.remaining_s)
+            if any(isinstance(event, ServiceExited) for event in events):
+                return events
+        if self._compose.returncode < 0:
+            raise StackError(_STOPPED, hint="sandbox up")
         raise explain(self._said, doing="start")
 
     def adopt(self, *, release: bool) -> None:  # noqa: ARG002 - containers outlive us in any case
@@ -53,13 +62,23 @@ class DockerRun:
     def abort(self) -> None:
         """See `Run.abort`."""
         try:
+            self._end_stack(unsettled=self._close(), kill=False)
+        except KeyboardInterrupt:  # the second one: then nobody is asked any more
             self._close()
-        finally:
-            self._end_stack()
+            self._end_stack(unsettled=True, kill=True)
+            raise
 
-    def _close(self) -> None:
+    def _close(self) -> bool:
+        """Hang up; returns whether compose was still at it."""
         self._watch.close()
-        self._compose.end()
+        return self._compose.end()
+
+
+class EndStack(Protocol):
+    """How an engine ends its stack for the one who started it."""
+
+    def __call__(self, *, unsettled: bool, kill: bool) -> None:
+        """`unsettled`: Docker may yet make what it was asked for. `kill`: ask no service to end by itself."""
 
 
 class ContainerWatch:
@@ -94,25 +113,35 @@ class ContainerWatch:
         self._client.close()
 
     def _read(self) -> None:
+        why = "the engine hung up"
         try:
             for event in self._stream:
                 self._take(event)
-        except Exception as error:  # whatever the SDK raises when its stream is closed, which nobody reads any more then
-            self._queue.put(StackError(f"Docker's events ended: {error}", hint="docker info"))
+        except Exception as error:  # whatever the SDK raises when its stream is closed
+            why = str(error)
+        # When it was closed by us, nobody reads this.
+        self._queue.put(StackError(f"Docker does not tell any more how the containers do: {why}", hint="docker info"))
 
     def _take(self, event: dict[str, Any]) -> None:
+        from docker.errors import APIError, NotFound
+
         service = event["Actor"]["Attributes"].get(SERVICE, "")
         container = event["Actor"]["ID"]
         match event["Action"]:
             case "start":
-                about = self._client.inspect_container(container)
-                self._queue.put(ServiceStarted(service=service, pid=about["State"]["Pid"]))
+                with contextlib.suppress(NotFound):
+                    about = self._client.inspect_container(container)
+                    self._queue.put(ServiceStarted(service=service, pid=about["State"]["Pid"]))
             case "kill":
                 self._asked_to_end.add(container)
+            case "destroy":
+                self._queue.put(StackError(_STOPPED, hint="sandbox up"))
             case "die" if container in self._asked_to_end:
-                self._queue.put(StackError("the stack was stopped while it started", hint="sandbox up"))
+                self._queue.put(StackError(_STOPPED, hint="sandbox up"))
             case "die":
                 code = int(event["Actor"]["Attributes"].get("exitCode", 0))
-                tail = self._client.logs(container, tail=TAIL_LINES).decode(errors="replace").splitlines()
+                tail: list[str] = []
+                with contextlib.suppress(APIError):
+                    tail = self._client.logs(container, tail=TAIL_LINES).decode(errors="replace").splitlines()
                 returncode = SIGNALLED - code if code > SIGNALLED else code
                 self._queue.put(ServiceExited(service=service, returncode=returncode, tail=tuple(tail)))

@@ -3,13 +3,11 @@
 Process numbers in files are never believed.
 """
 
-import contextlib
-import os
 import shutil
 import time
-from pathlib import Path
 
 from sandbox.engines.local.control import connect
+from sandbox.engines.marks import kill_marked
 from sandbox.errors import StackError
 from sandbox.files import is_locked
 from sandbox.wait import Deadline
@@ -18,8 +16,6 @@ from sandbox.workspace import State
 ORPHAN_PATIENCE_S = 0.5
 KILL_TIMEOUT_S = 10.0
 POLL_S = 0.01
-MARK = "SANDBOX_RUN"
-"""The variable that every process of a stack carries; its value is the stack's run folder."""
 
 
 def is_alive(state: State) -> bool:
@@ -38,18 +34,8 @@ def clean_up(state: State, deadline: Deadline) -> None:
     patience = Deadline(max(ORPHAN_PATIENCE_S, deadline.remaining_s if channel else 0.0))
     while is_alive(state):
         if patience.over:
-            kill_orphans(state.run)
+            kill_marked(state.run)
         if patience.elapsed_s > patience.timeout_s + KILL_TIMEOUT_S:
             raise StackError("something of the stack cannot be ended", hint=f"lsof {state.alive}")
         time.sleep(POLL_S)
     shutil.rmtree(state.run, ignore_errors=True)
-
-
-def kill_orphans(run: Path) -> None:
-    """Kill every process of this user that carries the mark of `run`, but not the one that calls this."""
-    import psutil
-
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == str(run):
-                process.kill()

@@ -83,9 +83,9 @@ def _end_the_rest(run: Path) -> None:
     patient_until_s = time.monotonic() + PATIENCE_S
     while _reap():
         if time.monotonic() > patient_until_s:
-            from sandbox.engines.local.cleanup import kill_orphans
+            from sandbox.engines.marks import kill_marked
 
-            kill_orphans(run)
+            kill_marked(run)
         time.sleep(0.01)
 
 

@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from sandbox.engines.local.cleanup import MARK, clean_up
+from sandbox.engines.local.cleanup import clean_up
 from sandbox.engines.local.control import Channel
 from sandbox.engines.local.messages import parse_event, read_messages
 from sandbox.engines.local.plan import Plan, write_plan
+from sandbox.engines.marks import MARK
 from sandbox.errors import PreconditionError, StackError
 from sandbox.events import EngineEvent
 from sandbox.files import make_private_folder, write_atomic
