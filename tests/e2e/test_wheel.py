@@ -48,6 +48,9 @@ def test_the_wheel_carries_the_project(wheel: Path) -> None:
         "sandbox/project/filter/prebuilt/manifest.json",
         "sandbox/project/filter/prebuilt/token_injector.tinygo.wasm",
         "sandbox/project/filter/prebuilt/token_injector.go.wasm",
+        "sandbox/project/requirements/image.txt",
+        "sandbox/project/services/Dockerfile",
+        "sandbox/project/services/healthy",
         "sandbox/project/services/jwt_api/__main__.py",
         "sandbox/project/services/serving/server.py",
         "sandbox/project/services/upstream/__main__.py",
@@ -55,10 +58,17 @@ def test_the_wheel_carries_the_project(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "services/", "benchmarks/"))]
 
 
-def test_up_and_curl_in_an_empty_folder(sandbox: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["local", "docker"])
+def test_up_and_curl_in_an_empty_folder(sandbox: Path, tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "SANDBOX_STATE_DIR": str(tmp_path / "state")}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path / "home"),
+        "SANDBOX_STATE_DIR": str(tmp_path / "state"),
+        "SANDBOX_ENGINE": engine,
+        **(request.getfixturevalue("docker_engine").environment if engine == "docker" else {}),
+    }
 
     def run(*words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run([sandbox, *words], cwd=empty, env=environment, capture_output=True, text=True, check=False)
