@@ -1,0 +1,47 @@
+"""Fault 31: an engine that has no address range left for the stack's networks."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docker_engine import DockerEngine
+from stacks import REPOSITORY
+
+ENGINE = REPOSITORY / ".ci" / "engine"
+ONE_RANGE = ("--default-address-pool", "base=10.233.0.0/24,size=24")
+"""The stack has two networks."""
+
+
+@pytest.fixture
+def small_engine(docker_engine: DockerEngine, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An engine of our own whose ranges are few; the variables that lead to it."""
+    folder = tmp_path / "engine"
+    started = subprocess.run(
+        [ENGINE / "start", folder, "--", *ONE_RANGE], capture_output=True, text=True, timeout=280, check=False
+    )
+    if started.returncode and not os.environ.get("CI"):
+        pytest.skip(f"no engine of our own: {started.stderr.strip()}")
+    assert started.returncode == 0, started.stderr
+    words = (word for line in started.stdout.splitlines() for word in shlex.split(line)[1:])
+    try:
+        yield {name: value for name, value in (word.split("=", 1) for word in words) if name.startswith("DOCKER_")}
+    finally:
+        subprocess.run([ENGINE / "stop", folder], check=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_exhausted_address_pools_are_explained(small_engine, make_sandbox):
+    sandbox = make_sandbox(environment={**small_engine, "SANDBOX_ENGINE": "docker"})
+    try:
+        done = sandbox.run("up", *sandbox.port_flags, timeout_s=240).expect(3)
+        assert done.error == "error: Docker has no address range left for one more network"
+        hint = next(line for line in done.stderr.splitlines() if line.startswith("hint: "))
+        for way in ("docker network prune", '"default-address-pools"', "sandbox up --engine local"):
+            assert way in hint
+        assert sandbox.leftovers() == []
+        sandbox.run("up", "--engine", "local", *sandbox.port_flags).expect(0)
+    finally:
+        sandbox.run("down", "--engine", "local")
