@@ -9,16 +9,19 @@ import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.engines.docker.failures import explain
 from sandbox.engines.docker.find import INSTALL_HINT
 from sandbox.engines.marks import MARK
-from sandbox.errors import PreconditionError
+from sandbox.errors import PreconditionError, SandboxError, StackError
 from sandbox.wait import Deadline
 
 END_TIMEOUT_S = 3.0
+STOPPED = "the stack was stopped while it started"
+"""What there is to say where somebody else ended compose, or a container."""
 KEPT_LINES = 500
 
 
@@ -86,6 +89,14 @@ class ComposeRun:
     def returncode(self) -> int | None:
         """How it ended; None as long as it runs, or has more to say."""
         return self._process.wait() if self._ended else None
+
+    def problem(self, said: Sequence[str], *, doing: str) -> SandboxError | None:
+        """Why it did not end well, if it did not. `said` is all it said; `doing` is its verb."""
+        if self.returncode == 0:
+            return None
+        if self.returncode is not None and self.returncode < 0:
+            return StackError(STOPPED, hint="sandbox up")
+        return explain(said, doing=doing)
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it ended in time."""

@@ -14,8 +14,7 @@ from sandbox.engines.base import Run, StackState, WantedPort
 from sandbox.engines.docker import find
 from sandbox.engines.docker.compose import Compose
 from sandbox.engines.docker.containers import Note, describe_stack, endpoints_for, parse_note, read_containers, render_note
-from sandbox.engines.docker.failures import explain
-from sandbox.engines.docker.images import find_sources, get_images, sources_tag
+from sandbox.engines.docker.images import find_sources, get_images, remove_replaced, sources_tag
 from sandbox.engines.docker.logs import read_container_logs, save_container_logs
 from sandbox.engines.docker.removal import PATIENCE_S, SETTLE_S, remove_project
 from sandbox.engines.docker.run import ContainerWatch, DockerRun
@@ -51,13 +50,7 @@ class DockerEngine:
         self._settings = settings
         self._docker = docker
         self._listeners: Mapping[str, socket.socket] = {}
-        file = project.root / "compose.yaml"
-        self._compose = Compose(
-            name=compose_name(project, state),
-            file=file if file.is_file() else HOME / "compose.yaml",
-            environment=docker.target.environment,
-            mark=state.mounts,
-        )
+        self._compose = make_compose(project, state, docker)
 
     def _open_client(self) -> "APIClient":
         return find.open_client(self._docker.target, CALL_TIMEOUT_S, api_version=self._docker.client_api_version)
@@ -127,7 +120,8 @@ class DockerEngine:
     def _lay_out(self, files: Mapping[str, bytes]) -> None:
         """Write what the containers mount. Their users are others than ours: only the state folder above keeps people out."""
         shutil.rmtree(self._state.mounts, ignore_errors=True)
-        make_private_folder(self._state.root)
+        for folder in (self._state.root, self._state.logs):
+            make_private_folder(folder)
         try:
             token = {MOUNTED_TOKEN: self._state.console_token.read_bytes()}
             for name, content in {**files, **token}.items():
@@ -178,8 +172,9 @@ class DockerEngine:
                 deadline=deadline,
                 patience_s=0 if kill else PATIENCE_S,
             )
-        for folder in (self._state.mounts, self._state.build):
-            shutil.rmtree(folder, ignore_errors=True)
+            for folder in (self._state.mounts, self._state.build):
+                shutil.rmtree(folder, ignore_errors=True)
+            remove_replaced(client, self._project)
 
     def _keep_logs(self, client: "APIClient") -> None:
         """What cannot be kept must not keep the stack from ending: a full disk, say."""
@@ -209,8 +204,8 @@ class DockerEngine:
                 said = list(run.lines(deadline))
             finally:
                 run.end()
-            if run.returncode != 0:
-                raise explain(said, doing="restart")
+            if problem := run.problem(said, doing="restart"):
+                raise problem
             for container in read_containers(client, self._compose.name):
                 if container.service in services:
                     yield ServiceStarted(service=container.service, pid=container.pid)
@@ -243,6 +238,17 @@ class DockerEngine:
             return timely and (not services or record.service in services) and matching(record)
 
         return read_journal(self._state.logs, wanted=wanted, tail=tail, while_=None)
+
+
+def make_compose(project: Project, state: State, docker: find.DockerEngine) -> Compose:
+    """How `docker compose` is called for this project."""
+    file = project.root / "compose.yaml"
+    return Compose(
+        name=compose_name(project, state),
+        file=file if file.is_file() else HOME / "compose.yaml",
+        environment=docker.target.environment,
+        mark=state.mounts,
+    )
 
 
 def compose_name(project: Project, state: State) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import sandbox
 from sandbox.config import Settings
 from sandbox.engines.docker.compose import Compose
-from sandbox.engines.docker.failures import explain
 from sandbox.engines.docker.progress import ProgressReader
 from sandbox.errors import ConfigError, PreconditionError
 from sandbox.events import EngineEvent
@@ -81,11 +80,13 @@ def get_images(
             )
         yield from _run(compose, "pull", "envoy", variables=variables)
     if always or not is_there(client, ours):
-        with _build_context(state.build, sources, settings.ca_bundle) as context:
-            words = ("build", *(["--pull"] if always else []), CONSOLE.name)
-            folders = {"SANDBOX_CONTEXT": str(context), "SANDBOX_PROJECT_FOLDER": str(project.root)}
-            yield from _run(compose, *words, variables={**variables, **folders})
-        _remove_replaced(client, project.root, ours)
+        with _one_builder(state):
+            if always or not is_there(client, ours):  # another command may have made it meanwhile
+                with _build_context(state.build, sources, settings.ca_bundle) as context:
+                    words = ("build", *(["--pull"] if always else []), CONSOLE.name)
+                    folders = {"SANDBOX_CONTEXT": str(context), "SANDBOX_PROJECT_FOLDER": str(project.root)}
+                    yield from _run(compose, *words, variables={**variables, **folders})
+        remove_replaced(client, project)
 
 
 def _run(compose: Compose, *words: str, variables: Mapping[str, str]) -> Iterator[EngineEvent]:
@@ -97,8 +98,8 @@ def _run(compose: Compose, *words: str, variables: Mapping[str, str]) -> Iterato
                 yield progress
     finally:
         run.end()
-    if run.returncode != 0:
-        raise explain(said, doing=words[0])
+    if problem := run.problem(said, doing=words[0]):
+        raise problem
 
 
 def is_there(client: "APIClient", image: str) -> bool:
@@ -113,14 +114,27 @@ def is_there(client: "APIClient", image: str) -> bool:
 
 
 @contextlib.contextmanager
+def _one_builder(state: State) -> Iterator[None]:
+    """Let one command at a time build, however long the other takes."""
+    from filelock import FileLock
+
+    make_private_folder(state.root)
+    with FileLock(state.build.with_suffix(".lock"), mode=0o600):
+        yield
+
+
+@contextlib.contextmanager
 def _build_context(folder: Path, sources: Mapping[str, Path], ca_bundle: str) -> Iterator[Path]:
     """Lay out what the image is built from, in `folder`, which is gone afterwards."""
     shutil.rmtree(folder, ignore_errors=True)
     make_private_folder(folder)
     try:
-        for name, path in sources.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, folder / name)
+        try:
+            for name, path in sources.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, folder / name)
+        except OSError as error:
+            raise PreconditionError(f"cannot write to {folder}: {error.strerror}", hint=f"df -h {folder.parent}") from error
         if ca_bundle:
             try:
                 shutil.copy(ca_bundle, folder / CA_BUNDLE)
@@ -131,12 +145,15 @@ def _build_context(folder: Path, sources: Mapping[str, Path], ca_bundle: str) ->
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_replaced(client: "APIClient", project_root: Path, current: str) -> None:
-    """Remove the images that were built for this project before, as far as no container uses them."""
+def remove_replaced(client: "APIClient", project: Project) -> None:
+    """Remove the images that were built for this project before, if that of now is there; not what a container uses."""
     from docker.errors import APIError
 
-    for image in client.images(filters={"label": f"{PROJECT_LABEL}={project_root}"}):
-        for name in image["RepoTags"] or ():
-            if name.startswith(f"{SERVICES_REPOSITORY}:") and name != current:
+    current = f"{SERVICES_REPOSITORY}:{sources_tag(find_sources(project.services_root))}"
+    if not is_there(client, current):
+        return
+    for image in client.images(filters={"label": f"{PROJECT_LABEL}={project.root}"}):
+        for name in image["RepoTags"] or [image["Id"]]:  # without a name: one built anew has taken it
+            if name.startswith((f"{SERVICES_REPOSITORY}:", "sha256:")) and name != current:
                 with contextlib.suppress(APIError):
                     client.remove_image(name)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sandbox.engines.base import PortTakenError
-from sandbox.engines.docker.compose import ComposeRun
+from sandbox.engines.docker.compose import STOPPED, ComposeRun
 from sandbox.engines.docker.containers import INSTANCE, SERVICE
-from sandbox.engines.docker.failures import explain, taken_port
+from sandbox.engines.docker.failures import taken_port
 from sandbox.errors import StackError
 from sandbox.events import EngineEvent, ServiceExited, ServiceStarted
 from sandbox.wait import Deadline
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 TAIL_LINES = 20
 VERDICT_S = 0.5
 """How long the end of a container may be told after compose has ended over it."""
-FINISH_TIMEOUT_S = 10.0
+FINISH_TIMEOUT_S = 3.0
 SIGNALLED = 128
-_STOPPED = "the stack was stopped while it started"
 
 
 class DockerRun:
@@ -50,9 +49,7 @@ class DockerRun:
             events += self._watch.events(verdict.remaining_s)
             if any(isinstance(event, ServiceExited) for event in events):
                 return events
-        if self._compose.returncode < 0:
-            raise StackError(_STOPPED, hint="sandbox up")
-        raise explain(self._said, doing="start")
+        raise self._compose.problem(self._said, doing="start") or StackError("compose ended", hint="sandbox up")
 
     def adopt(self, *, release: bool) -> None:  # noqa: ARG002 - containers outlive us in any case
         """See `Run.adopt`; the containers' own policy restarts them."""
@@ -135,9 +132,9 @@ class ContainerWatch:
             case "kill":
                 self._asked_to_end.add(container)
             case "destroy":
-                self._queue.put(StackError(_STOPPED, hint="sandbox up"))
+                self._queue.put(StackError(STOPPED, hint="sandbox up"))
             case "die" if container in self._asked_to_end:
-                self._queue.put(StackError(_STOPPED, hint="sandbox up"))
+                self._queue.put(StackError(STOPPED, hint="sandbox up"))
             case "die":
                 code = int(event["Actor"]["Attributes"].get("exitCode", 0))
                 tail: list[str] = []
