@@ -101,6 +101,20 @@ def test_a_build_behind_a_proxy_that_opens_tls(builder):
     assert "CERTIFICATE_VERIFY_FAILED" in error.details
 
 
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_a_build_that_reaches_no_index(builder):
+    error = explain(recorded(f"build-fails-index-{builder}"), doing="build")
+    assert isinstance(error, PreconditionError)
+    assert error.message.endswith("packages cannot be fetched: the index cannot be reached (Name or service not known)")
+    assert error.hint.startswith("PIP_INDEX_URL=https://mirror.example.org/simple sandbox up")
+
+
+def test_a_build_whose_index_lacks_a_package():
+    lines = [line for line in recorded("build-fails-index-classic") if "NewConnectionError" not in line and "resolve" not in line]
+    error = explain(lines, doing="build")
+    assert "the index does not have fastapi, or cannot be reached" in error.message
+
+
 @pytest.mark.parametrize(("name", "says"), [("copy", "nothing-there"), ("syntax", "unknown instruction: RUNN")])
 @pytest.mark.parametrize("builder", ["buildkit", "classic"])
 def test_a_dockerfile_that_is_wrong(name, says, builder):

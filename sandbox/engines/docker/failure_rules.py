@@ -149,8 +149,13 @@ BUILD_RULES: tuple[Rule, ...] = (
     ),
     _rule(r"no space left on device", "Docker has no disk space left", "docker system df, then docker system prune"),
     _rule(
-        rf"(?P<why>{_UNREACHABLE}|failed to establish a new connection|read timed out)",
+        rf"(?:failed to establish a new connection: (?:\[errno -?\d+\] )?)?(?P<why>{_UNREACHABLE}|read timed out)",
         "packages cannot be fetched: the index cannot be reached ({why})",
+        f"PIP_INDEX_URL=https://mirror.example.org/simple sandbox up, or {ELSEWHERE}",
+    ),
+    _rule(
+        r"no matching distribution found for (?P<package>\S+)",
+        "the index does not have {package}, or cannot be reached",
         f"PIP_INDEX_URL=https://mirror.example.org/simple sandbox up, or {ELSEWHERE}",
     ),
 )
