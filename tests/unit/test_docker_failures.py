@@ -99,6 +99,7 @@ def test_a_build_behind_a_proxy_that_opens_tls(builder):
     assert "a certificate is not trusted" in error.message
     assert error.hint == "SANDBOX_CA_BUNDLE=/path/ca.pem sandbox up"
     assert "CERTIFICATE_VERIFY_FAILED" in error.details
+    assert error.details.startswith("Looking in indexes: https://localhost:5998/simple")
 
 
 @pytest.mark.parametrize("builder", ["buildkit", "classic"])

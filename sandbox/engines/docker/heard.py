@@ -54,7 +54,7 @@ class Heard:
                 self._take_build(said)
             case ClassicStep() as step:
                 self.culprit, self._plain = f"[{step.number}/{step.count}] {step.name}", []
-            case None if not line.lstrip().startswith("{"):
+            case None if not line.lstrip().startswith(("{", "---> ")):  # the second: how the classic builder is getting on
                 self._plain.append(clean(line).rstrip())
 
     def _take_image(self, said: ImageSaid) -> None:
