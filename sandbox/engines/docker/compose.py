@@ -105,10 +105,10 @@ class ComposeRun:
             return True
         return False
 
-    def end(self) -> bool:
-        """End it and its children, asked first, then killed, also when the wait is interrupted; returns whether it ran."""
+    def end(self) -> None:
+        """End it and its children: asked first, then killed, also when the wait is interrupted."""
         if self._process.poll() is not None:
-            return False
+            return
         try:
             os.killpg(self._process.pid, signal.SIGTERM)
             self.wait(END_TIMEOUT_S)
@@ -116,4 +116,3 @@ class ComposeRun:
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self.wait(END_TIMEOUT_S)
-        return True

@@ -105,9 +105,9 @@ class DockerEngine:
             run = self._compose.start(*words, variables=self._variables(note, instance))
         except BaseException:
             watch.close()
-            self._end(unsettled=True, kill=False)
+            self._end_start()
             raise
-        return DockerRun(run, watch, self._end)
+        return DockerRun(run, watch, self._end_start)
 
     def _watch(self, instance: str) -> ContainerWatch:
         from docker.errors import DockerException
@@ -149,20 +149,26 @@ class DockerEngine:
             "SANDBOX_NOTE": render_note(note),
         }
 
-    def _end(self, *, unsettled: bool, kill: bool) -> None:
-        for _ in self._stop(Deadline(ABORT_TIMEOUT_S), unsettled=unsettled, kill=kill):
-            pass
+    def _end_start(self) -> None:
+        """End what was started by this command. A second Ctrl-C ends the patience."""
+        settled = Deadline(SETTLE_S)
+        try:
+            for _ in self._stop(Deadline(ABORT_TIMEOUT_S), settled):
+                pass
+        except KeyboardInterrupt:
+            for _ in self._stop(Deadline(ABORT_TIMEOUT_S), settled, patience_s=0):
+                pass
+            raise
 
     def stop(self, *, deadline: Deadline) -> Iterator[EngineEvent]:
         """See `Engine.stop`."""
-        return self._stop(deadline, unsettled=False, kill=False)
+        # A compose whose command was killed is still at it, and that of another command must not go on.
+        ended = kill_marked(self._compose.mark)
+        return self._stop(deadline, Deadline(SETTLE_S if ended else 0.0))
 
-    def _stop(self, deadline: Deadline, *, unsettled: bool, kill: bool) -> Iterator[EngineEvent]:
-        """A compose whose command was killed is still at it, and another command's must not go on."""
-        orphans = kill_marked(self._compose.mark)
-        settled = Deadline(SETTLE_S if unsettled or orphans else 0.0)
+    def _stop(self, deadline: Deadline, settled: Deadline, *, patience_s: int = PATIENCE_S) -> Iterator[EngineEvent]:
         with self._client() as client:
-            if not kill:
+            if patience_s:
                 self._keep_logs(client)
             yield from remove_project(
                 self._open_client,
@@ -170,7 +176,7 @@ class DockerEngine:
                 keep={KEYS_VOLUME},
                 settled=settled,
                 deadline=deadline,
-                patience_s=0 if kill else PATIENCE_S,
+                patience_s=patience_s,
             )
             for folder in (self._state.mounts, self._state.build):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -4,7 +4,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sandbox.engines.base import PortTakenError
 from sandbox.engines.docker.compose import STOPPED, ComposeRun
@@ -25,12 +25,9 @@ SIGNALLED = 128
 
 
 class DockerRun:
-    """Implements `Run`.
+    """Implements `Run`. `end_stack` is the engine's way to end what was started."""
 
-    `end_stack` is the engine's way to end the stack; it is told whether compose was still at it, and whether to ask nobody.
-    """
-
-    def __init__(self, compose: ComposeRun, watch: "ContainerWatch", end_stack: "EndStack") -> None:
+    def __init__(self, compose: ComposeRun, watch: "ContainerWatch", end_stack: Callable[[], None]) -> None:
         self._compose = compose
         self._watch = watch
         self._end_stack = end_stack
@@ -59,23 +56,13 @@ class DockerRun:
     def abort(self) -> None:
         """See `Run.abort`."""
         try:
-            self._end_stack(unsettled=self._close(), kill=False)
-        except KeyboardInterrupt:  # the second one: then nobody is asked any more
             self._close()
-            self._end_stack(unsettled=True, kill=True)
-            raise
+        finally:
+            self._end_stack()
 
-    def _close(self) -> bool:
-        """Hang up; returns whether compose was still at it."""
+    def _close(self) -> None:
         self._watch.close()
-        return self._compose.end()
-
-
-class EndStack(Protocol):
-    """How an engine ends its stack for the one who started it."""
-
-    def __call__(self, *, unsettled: bool, kill: bool) -> None:
-        """`unsettled`: Docker may yet make what it was asked for. `kill`: ask no service to end by itself."""
+        self._compose.end()
 
 
 class ContainerWatch:
