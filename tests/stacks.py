@@ -347,9 +347,13 @@ class Containers:
 
     def remove_all(self) -> None:
         """End whatever is left, by label."""
+        from docker.errors import APIError
+
         with self.client() as client:
-            for container in client.api.containers(all=True, filters=self._filter):
-                client.api.remove_container(container["Id"], force=True, v=True)
+            while left := client.api.containers(all=True, filters=self._filter):
+                for container in left:
+                    with contextlib.suppress(APIError):  # somebody may be removing it already
+                        client.api.remove_container(container["Id"], force=True, v=True)
             for item in (*client.networks.list(filters=self._filter), *client.volumes.list(filters=self._filter)):
                 item.remove()
             if self._root != HOME:  # the image of this checkout is for the next test, too

@@ -1,6 +1,7 @@
 """`up`, `down` and `restart`."""
 
 import os
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from sandbox.engines.base import PortTakenError, Run, StackState, WantedPort
@@ -61,9 +62,10 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
             _remember_ports(context, endpoints)
             run.adopt(release=not foreground)
             run = run if foreground else None
+        ready_at = time.time()
         yield _ready(context, endpoints, expected, seen, deadline, already=False)
         if foreground:
-            yield from context.engine.logs(services=(), since_s=None, tail=0, follow=True)
+            yield from context.engine.logs(services=(), since_s=ready_at, tail=None, follow=True)
             if context.engine.find().phase == "crashed":
                 raise StackError("the stack has crashed", hint="sandbox up")  # noqa: TRY301 - ends what is left of it
     except BaseException as error:
