@@ -19,6 +19,13 @@ class ServiceStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceHealthy:
+    """A service passes its health check, which others wait for. Only from an engine that checks."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceExited:
     """A service ended without being asked to. `tail` are its last lines, `returncode` negative for a signal."""
 
@@ -92,7 +99,7 @@ class Stopped:
     elapsed_s: float
 
 
-EngineEvent = ServiceStarted | ServiceExited | ServiceStopped | Progress
+EngineEvent = ServiceStarted | ServiceHealthy | ServiceExited | ServiceStopped | Progress
 Event = EngineEvent | Step | Notice | Ready | Stopped
 
 

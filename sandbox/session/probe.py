@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.engines.base import Engine
 from sandbox.errors import StackError
-from sandbox.events import EngineEvent, Headers, ServiceStarted
+from sandbox.events import EngineEvent, Headers, ServiceHealthy, ServiceStarted
 from sandbox.observe.token import Token, decode_token
 from sandbox.session.console import ConsoleStatus, read_jwks, read_status
 from sandbox.session.context import open_client
@@ -59,6 +59,7 @@ def await_ready(
     """
     started_at = time.time()
     failure = _Miss(reason="Envoy was not started")
+    awaited: dict[str, None] = {}
     next_look = Deadline(LOOK_EVERY_S)
     with open_client(ATTEMPT_TIMEOUT_S) as client:
         while not deadline.over:
@@ -67,6 +68,9 @@ def await_ready(
             raise_for_exit(events)
             started = started or any(isinstance(event, ServiceStarted) and event.service == ENVOY.name for event in events)
             if not started:
+                _note_health(awaited, events)
+                if awaited:
+                    failure = _Miss(reason=f"Envoy was not started: it waits for {', '.join(awaited)} to be healthy")
                 continue
             outcome = _attempt(client, endpoints, expected)
             if isinstance(outcome, Seen):
@@ -82,6 +86,16 @@ def await_ready(
         details=filter_lines(engine, since_s=started_at),
         hint="sandbox logs (and sandbox up --keep leaves the stack for a look)",
     )
+
+
+def _note_health(awaited: dict[str, None], events: Sequence[EngineEvent]) -> None:
+    """Keep in `awaited`, in order, who was started and is not healthy yet."""
+    for event in events:
+        match event:
+            case ServiceStarted(service=service):
+                awaited[service] = None
+            case ServiceHealthy(service=service):
+                awaited.pop(service, None)
 
 
 def _attempt(client: "httpx2.Client", endpoints: Endpoints, expected: Expected) -> Seen | _Miss:

@@ -197,7 +197,8 @@ def test_13_keep_leaves_it_for_inspection(own: Sandbox, project):
 def test_14_never_ready(own: Sandbox, project):
     replace_service(project, "upstream", NEVER_READY)
     done = own.run("up", "--timeout", "6", *own.port_flags).expect(5)
-    assert done.error == "error: the stack did not get ready in 6 s; last: Envoy was not started: upstream is not healthy"
+    last = "Envoy was not started: it waits for upstream to be healthy"
+    assert done.error == f"error: the stack did not get ready in 6 s; last: {last}"
     assert own.leftovers() == []
 
 

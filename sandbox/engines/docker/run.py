@@ -11,7 +11,7 @@ from sandbox.engines.docker.compose import STOPPED, ComposeRun
 from sandbox.engines.docker.containers import INSTANCE, SERVICE
 from sandbox.engines.docker.failures import taken_port
 from sandbox.errors import StackError
-from sandbox.events import EngineEvent, ServiceExited, ServiceStarted
+from sandbox.events import EngineEvent, ServiceExited, ServiceHealthy, ServiceStarted
 from sandbox.wait import Deadline
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ class ContainerWatch:
                 with contextlib.suppress(NotFound):
                     about = self._client.inspect_container(container)
                     self._queue.put(ServiceStarted(service=service, pid=about["State"]["Pid"]))
+            case "health_status: healthy":
+                self._queue.put(ServiceHealthy(service=service))
             case "kill":
                 self._asked_to_end.add(container)
             case "destroy":
