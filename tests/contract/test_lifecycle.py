@@ -202,7 +202,7 @@ def test_down_ends_a_restart_that_is_under_way(broken: Sandbox, project):
     broken.up()
     replace_service(project, "upstream", "import time\n\ndef serve(sock):\n    time.sleep(60)\n")
     restart = broken.start("restart", "upstream")
-    until(lambda: broken.json("status")["services"][2]["ready"] is False, what="an upstream that is silent")
+    until(lambda: broken.service("upstream").get("ready") is False, what="an upstream that is silent")
     broken.down()
     _, stderr = restart.communicate(timeout=30)
     assert restart.returncode == 5
