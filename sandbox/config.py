@@ -57,7 +57,7 @@ class _Key:
 
 
 _KEYS: Mapping[str, _Key] = {
-    "engine": _Key(ENGINE_NAMES[0], _one_of(*ENGINE_NAMES), " or ".join(ENGINE_NAMES)),
+    "engine": _Key(ENGINE_NAMES[0], _one_of(*ENGINE_NAMES), "auto, docker or local"),
     "ingress_port": _Key(None, _port, "a port from 1 to 65535"),
     "bypass_port": _Key(None, _port, "a port from 1 to 65535"),
     "console_port": _Key(None, _port, "a port from 1 to 65535"),

@@ -45,7 +45,7 @@ def test_settings_for_docker_are_checked_before_anything_is_asked(chooser: Sandb
     for setting, said in {
         "SANDBOX_REGISTRY=https://mirror.example.org": "registry must be a registry's name",
         "SANDBOX_PULL=sometimes": "pull must be missing, always or never",
-        f"SANDBOX_ENGINE=podman:{port}": "engine must be auto or docker or local",
+        f"SANDBOX_ENGINE=podman:{port}": "engine must be auto, docker or local",
     }.items():
         name, _, value = setting.partition("=")
         chooser.environment[name] = value

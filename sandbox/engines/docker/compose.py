@@ -22,7 +22,6 @@ from sandbox.wait import Deadline
 END_TIMEOUT_S = 3.0
 STOPPED = "the stack was stopped while it started"
 """What there is to say where somebody else ended compose, or a container."""
-KEPT_LINES = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +46,8 @@ class Compose:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stdout=subprocess.PIPE,  # what a builder says
+                stderr=subprocess.STDOUT,
                 process_group=0,
                 env={**os.environ, **self.environment, **variables, MARK: str(self.mark)},
             )
