@@ -66,8 +66,8 @@ class ComposeRun:
         threading.Thread(target=self._read, name="docker compose", daemon=True).start()
 
     def _read(self) -> None:
-        assert self._process.stderr
-        with contextlib.closing(self._process.stderr) as stream:
+        assert self._process.stdout
+        with contextlib.closing(self._process.stdout) as stream:
             for line in stream:
                 self._lines.put(line.decode(errors="replace").rstrip("\n"))
         self._lines.put(None)
