@@ -2,19 +2,21 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sandbox.errors import PreconditionError
 
 _ELSEWHERE = "SANDBOX_STATE_DIR=/a/folder/you/own sandbox up"
 
 
-def make_private_folder(path: Path) -> Path:
+def make_private_folder(path: Path, *, hint: str = _ELSEWHERE) -> Path:
     """Make `path` and its parents; `path` itself is 0700.
 
     Raises: PreconditionError when it cannot be made or written to.
@@ -27,7 +29,7 @@ def make_private_folder(path: Path) -> Path:
     except OSError as error:
         raise PreconditionError(
             f"cannot write to {path}: {error.strerror}",
-            hint=_ELSEWHERE,
+            hint=hint,
         ) from error
     return path
 
@@ -37,11 +39,21 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
     Raises: PreconditionError when the disk is full or the folder is read-only.
     """
+    with replacing(path, mode=mode) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` at the end of the block, or is gone if the block raises.
+
+    Raises: PreconditionError for every OSError of the block, as it is taken for one of writing.
+    """
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
+            with os.fdopen(handle, "w+b") as file:
+                yield file
             Path(temporary).chmod(mode)
             os.replace(temporary, path)
         except BaseException:
@@ -51,6 +63,21 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         raise PreconditionError(
             f"cannot write {path}: {error.strerror}", hint=f"df -h {path.parent}; ls -ld {path.parent}"
         ) from error
+
+
+def sha256_of(path: Path) -> str | None:
+    """The hash of a file's content, in hexadecimal; None when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a process left that was killed inside `replacing`; nobody may be inside it now."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        left.unlink(missing_ok=True)
 
 
 def load_json(path: Path) -> dict[str, Any] | None:

@@ -22,6 +22,14 @@ MODULE_KINDS = ("tinygo", "go")
 """The builds of the filter that a project ships; the first is the one that runs unless the settings ask for another."""
 
 
+def _module_name(kind: str) -> str:
+    return f"token_injector.{kind}.wasm"
+
+
+PREBUILT_NAMES = ("manifest.json", *map(_module_name, MODULE_KINDS))
+"""The files in a folder of compiled modules."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """A folder with envoy.yaml, compose.yaml and a filter."""
@@ -56,17 +64,21 @@ class Project:
     @property
     def prebuilt(self) -> Path:
         """The folder with the compiled modules and their manifest."""
-        mine = self.root / "filter" / "prebuilt"
-        return mine if mine.is_dir() else HOME / "filter" / "prebuilt"
+        mine, carried = (root / "filter" / "prebuilt" for root in (self.root, HOME))
+        for folder in (mine, carried):
+            if folder.is_dir():
+                return folder
+        cache = find_cache()
+        return cache.modules if cache and cache.modules.is_dir() else carried
 
     @property
     def manifest_json(self) -> Path:
         """What the compiled modules were built with, and their hashes."""
-        return self.prebuilt / "manifest.json"
+        return self.prebuilt / PREBUILT_NAMES[0]
 
     def module(self, kind: str) -> Path:
         """The module of one of `MODULE_KINDS`; need not exist."""
-        return self.prebuilt / f"token_injector.{kind}.wasm"
+        return self.prebuilt / _module_name(kind)
 
     @property
     def services_root(self) -> Path:
@@ -209,6 +221,38 @@ def named_state_folder() -> Path | None:
     """What `SANDBOX_STATE_DIR` names. It is the user's: nothing but folders of projects is ever made or removed in it."""
     named = os.environ.get("SANDBOX_STATE_DIR")
     return (current_folder() / named).resolve() if named else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """The folder with what a bundle brought for want of it on this machine; all of the user's projects share it."""
+
+    root: Path
+
+    def envoy(self, version: str) -> Path:
+        """Envoy's program, in a folder of its own."""
+        return self.root / f"envoy-{version}" / "envoy"
+
+    @property
+    def modules(self) -> Path:
+        """The compiled modules and their manifest."""
+        return self.root / "modules"
+
+    @property
+    def lock(self) -> Path:
+        """Held while something is put here."""
+        return self.root / "lock"
+
+
+def find_cache() -> Cache | None:
+    """The cache in the user's folder for such things; None for a user who has no home folder."""
+    from platformdirs import user_cache_path
+
+    try:
+        base = user_cache_path("envoy-wasm-sandbox")
+    except RuntimeError:
+        return None
+    return Cache(root=base) if base.is_absolute() else None
 
 
 def _user_state_folder() -> Path:
