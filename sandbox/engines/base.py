@@ -124,3 +124,31 @@ class Engine(Protocol):
         At most the last `tail` of those from `since_s` (seconds since the epoch) on; with `follow` then what comes, until the
         stack ends.
         """
+
+
+class Images(Protocol):
+    """What an engine runs the stack from, where that can be carried to a machine without a network. Optional.
+
+    Each has a word for what it is used for, the same everywhere, and facts about it (`about`) that `load` gets again.
+    """
+
+    def get(self) -> Iterator[EngineEvent]:
+        """Get those that this machine does not have yet, as `Engine.prepare` does.
+
+        Raises: PreconditionError when one cannot be had.
+        """
+
+    def describe(self) -> Mapping[str, Mapping[str, str]]:
+        """The facts about those that are here, by their use; `name` is one of them."""
+
+    def fits(self, use: str, about: Mapping[str, str]) -> bool:
+        """Whether an image from elsewhere is what would be run here."""
+
+    def save(self, use: str) -> Iterator[bytes]:
+        """The image as a stream that `load` takes."""
+
+    def load(self, use: str, about: Mapping[str, str], pieces: Iterator[bytes]) -> Iterator[int]:
+        """Take an image that fits; yields how many bytes are taken.
+
+        Raises: SandboxError when the engine does not take it; then it has nothing of it.
+        """

@@ -1,10 +1,15 @@
 """Which engine runs the stack: the registry, and the one place that chooses."""
 
+from typing import TYPE_CHECKING
+
 from sandbox.config import Settings
-from sandbox.engines.base import Engine
+from sandbox.engines.base import Engine, Images
 from sandbox.errors import PreconditionError
 from sandbox.wait import Deadline
 from sandbox.workspace import Project, State
+
+if TYPE_CHECKING:
+    from sandbox.engines.docker.find import DockerEngine as DockerFound
 
 DOCKER_TIMEOUT_S = 3.0
 
@@ -28,6 +33,27 @@ def select_engine(settings: Settings, project: Project, state: State) -> Engine:
     return chosen
 
 
+def find_images(settings: Settings, project: Project, state: State) -> tuple[Images | None, str]:
+    """The images of the engine that the settings name; None and why, where it has none.
+
+    Raises: PreconditionError when Docker was asked for and is of no use.
+    """
+    from sandbox.engines.docker.bundle import DockerImages
+    from sandbox.engines.docker.find import check_compose
+
+    if settings.engine == "local":
+        return None, "the local engine has none"
+    deadline = Deadline(DOCKER_TIMEOUT_S)
+    try:
+        docker = _find_docker(deadline)
+        check_compose(deadline)
+        return DockerImages(project, state, settings, docker), ""
+    except PreconditionError as error:
+        if settings.engine == "docker":
+            raise
+        return None, error.message
+
+
 def _best(settings: Settings, project: Project, state: State) -> Engine:
     if state.run.exists():
         return _local(project, state)
@@ -49,15 +75,22 @@ def _docker_if_marked(settings: Settings, project: Project, state: State) -> Eng
 
 def _docker(settings: Settings, project: Project, state: State, *, with_compose: bool = False) -> Engine:
     from sandbox.engines.docker.engine import DockerEngine
-    from sandbox.engines.docker.find import INSTALL_HINT, check_compose, find_engine
+    from sandbox.engines.docker.find import check_compose
 
     deadline = Deadline(DOCKER_TIMEOUT_S)
-    docker = find_engine(deadline)
-    if docker is None:
-        raise PreconditionError("Docker is not installed", hint=f"sandbox up --engine local, or {INSTALL_HINT}")
+    docker = _find_docker(deadline)
     if with_compose:
         check_compose(deadline)
     return DockerEngine(project, state, settings, docker)
+
+
+def _find_docker(deadline: Deadline) -> "DockerFound":
+    from sandbox.engines.docker.find import INSTALL_HINT, find_engine
+
+    docker = find_engine(deadline)
+    if docker is None:
+        raise PreconditionError("Docker is not installed", hint=f"sandbox up --engine local, or {INSTALL_HINT}")
+    return docker
 
 
 def _local(project: Project, state: State, *, because: str = "") -> Engine:
