@@ -63,10 +63,10 @@ class Progress:
 
     `detail` is what is done now: a step of the build, or how many layers of the pull are there. Bytes are of what is downloaded,
     compressed, over all layers whose size is known by then: `total_bytes` can grow, and None means that none is. `finished` is
-    the last record, and only comes when all went well.
+    the last record, and only comes when all went well. Of what goes into a bundle or comes out of one, bytes are of the file.
     """
 
-    kind: Literal["pull", "build"]
+    kind: Literal["pull", "build", "pack", "check", "load"]
     item: str
     detail: str
     done_bytes: int | None
@@ -99,8 +99,30 @@ class Stopped:
     elapsed_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundlePart:
+    """One thing in a bundle. `outcome` is what became of it: `packed`, `loaded`, `here already`, or why it was left."""
+
+    name: str
+    size_bytes: int
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundled:
+    """A bundle was written, or what this machine can use of one is in its place."""
+
+    file: str
+    platform: str
+    sandbox_version: str
+    envoy_version: str
+    parts: tuple[BundlePart, ...]
+    total_bytes: int
+    elapsed_s: float
+
+
 EngineEvent = ServiceStarted | ServiceHealthy | ServiceExited | ServiceStopped | Progress
-Event = EngineEvent | Step | Notice | Ready | Stopped
+Event = EngineEvent | Step | Notice | Ready | Stopped | Bundled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,10 @@
 from sandbox.cli.app import app
 from sandbox.cli import stack
 from sandbox.cli import traffic
+from sandbox.cli import bundle
 from sandbox.cli import machine
 
-__all__ = ["app", "machine", "main", "stack", "traffic"]
+__all__ = ["app", "bundle", "machine", "main", "stack", "traffic"]
 
 
 def main() -> None:

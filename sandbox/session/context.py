@@ -23,16 +23,22 @@ LOCK_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Place:
     """One project on this machine."""
 
     project: Project
     state: State
     settings: Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context(Place):
+    """A project with what runs its stack."""
+
     engine: Engine
 
 
-def open_context(flags: Mapping[str, Any], *, to_end: bool = False) -> Context:
+def open_place(flags: Mapping[str, Any], *, to_end: bool = False) -> Place:
     """Find the project and merge the settings; `flags` that are None were not given.
 
     `to_end`: only to end the stack, which settings that are wrong by now must not prevent.
@@ -46,8 +52,17 @@ def open_context(flags: Mapping[str, Any], *, to_end: bool = False) -> Context:
         if not to_end:
             raise
         settings = load_settings(Path(os.devnull), flags, {})
-    state = state_of(project)
-    return Context(project=project, state=state, settings=settings, engine=select_engine(settings, project, state))
+    return Place(project=project, state=state_of(project), settings=settings)
+
+
+def open_context(flags: Mapping[str, Any], *, to_end: bool = False) -> Context:
+    """As `open_place`, with the engine.
+
+    Raises: ConfigError, PreconditionError.
+    """
+    place = open_place(flags, to_end=to_end)
+    engine = select_engine(place.settings, place.project, place.state)
+    return Context(project=place.project, state=place.state, settings=place.settings, engine=engine)
 
 
 @contextlib.contextmanager

@@ -70,12 +70,12 @@ class ProgressDisplay:
         if progress.item not in self._tasks:
             name = f"{_WORDS[progress.kind][0]} {printable(progress.item)}"
             self._tasks[progress.item] = self._bars.add_task(name, total=None, size="", detail="")
-        counted = progress.done_bytes is not None and progress.total_bytes is not None
+        done, total = progress.done_bytes, progress.total_bytes
         self._bars.update(
             self._tasks[progress.item],
             completed=progress.done_bytes or 0,
             total=progress.total_bytes,
-            size=f"{_size(progress.done_bytes)} of {_size(progress.total_bytes)}" if counted else "",
+            size="" if done is None else _size(done) if total is None else f"{_size(done)} of {_size(total)}",
             detail=printable(progress.detail),
         )
 

@@ -10,7 +10,7 @@ from sandbox.workspace import MODULE_KINDS
 
 
 def help_of(verb):
-    return " ".join(CliRunner().invoke(app, [verb, "--help"]).output.split())
+    return " ".join(CliRunner().invoke(app, [*verb.split(), "--help"]).output.split())
 
 
 @pytest.mark.parametrize("port", PUBLISHED, ids=lambda port: port.name)
@@ -23,7 +23,7 @@ def test_services(verb):
     assert f"{', '.join(service_names())}; none: all." in help_of(verb)
 
 
-@pytest.mark.parametrize("verb", ["up", "down", "restart", "status", "curl", "logs"])
+@pytest.mark.parametrize("verb", ["up", "down", "restart", "status", "curl", "logs", "bundle save", "bundle load"])
 def test_engines(verb, tmp_path):
     *most, last = ENGINE_NAMES
     assert f"--engine <str> {', '.join(most)} or {last}." in help_of(verb)

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from sandbox.errors import SandboxError
-from sandbox.events import Answer, LogRecord
+from sandbox.events import Answer, Bundled, BundlePart, LogRecord
 from sandbox.view.answer import render_answer
+from sandbox.view.bundle import render_bundle
 from sandbox.view.errors import render_error
 from sandbox.view.headers import describe_life, shorten
 from sandbox.view.logs import record_as_json, render_record
@@ -109,3 +110,24 @@ def test_long_json_is_broken_where_it_must_be():
     body = b'{"short": [1, 2], "long": ["' + b"x" * 60 + b'", "' + b"y" * 60 + b'"]}'
     shown = text_of(render_answer(answer(body=body), verbose=False)).partition("\n\n")[2]
     assert shown.splitlines() == ["{", '  "short": [1, 2],', '  "long": [', f'    "{"x" * 60}",', f'    "{"y" * 60}"', "  ]", "}"]
+
+
+def test_a_bundle_has_a_row_for_each_part_and_shows_names_as_they_are():
+    parts = (
+        BundlePart(name="envoy.whl", size_bytes=36_900_000, outcome="packed"),
+        BundlePart(name="[red]x\x1b[2J", size_bytes=7, outcome="here already"),
+    )
+    bundled = Bundled(
+        file="room.bundle",
+        platform="linux/amd64",
+        sandbox_version="0.1.0",
+        envoy_version="1.40.0",
+        parts=parts,
+        total_bytes=36_910_080,
+        elapsed_s=1.0,
+    )
+    assert [line.split() for line in text_of(render_bundle(bundled)).splitlines()] == [
+        ["envoy.whl", "36.9", "MB", "packed"],
+        ["[red]x\\x1b[2J", "7", "bytes", "here", "already"],
+        ["room.bundle", "36.9", "MB", "linux/amd64,", "sandbox", "0.1.0,", "Envoy", "1.40.0"],
+    ]

@@ -1,0 +1,1 @@
+"""`bundle save` and `bundle load`: all that a machine without a network needs, in one file."""
