@@ -50,12 +50,16 @@ def cli() -> str:
         command = (sys.executable, "-m", "sandbox", *words, "--help")
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.rstrip()
 
-    overview = help_of()
-    listed = overview.partition("Commands:\n")[2].split("\n\n")[0].splitlines()
-    verbs = [line.split()[0] for line in listed if line.startswith("  ") and not line.startswith("   ")]
-    sections = [f"## sandbox {verb}\n\n```text\n{help_of(verb)}\n```\n" for verb in verbs]
+    def sections(*words: str) -> list[str]:
+        """Of a command, and of those below it."""
+        text = help_of(*words)
+        listed = text.partition("Commands:\n")[2].split("\n\n")[0].splitlines()
+        verbs = [line.split()[0] for line in listed if line.startswith("  ") and not line.startswith("   ")]
+        title = f"## {' '.join(('sandbox', *words))}\n\n" if words else ""
+        return [f"{title}```text\n{text}\n```\n", *(section for verb in verbs for section in sections(*words, verb))]
+
     head = "# Commands\n\nMade by `make docs` from the help texts.\n"
-    return "\n".join([head, f"```text\n{overview}\n```\n", *sections])
+    return "\n".join([head, *sections()])
 
 
 if __name__ == "__main__":

