@@ -11,7 +11,7 @@ from sandbox.config import Settings
 from sandbox.engines.docker import find
 from sandbox.engines.docker.engine import make_compose
 from sandbox.engines.docker.failures import explain
-from sandbox.engines.docker.images import SERVICES_REPOSITORY, envoy_image, find_sources, get_images, sources_tag
+from sandbox.engines.docker.images import SERVICES_REPOSITORY, envoy_image, find_id, find_sources, get_images, sources_tag
 from sandbox.errors import ConfigError
 from sandbox.events import EngineEvent
 from sandbox.stack import ENVOY
@@ -63,7 +63,7 @@ class DockerImages:
     def describe(self) -> Mapping[str, Mapping[str, str]]:
         """See `Images.describe`."""
         with self._client("look for images") as client:
-            found = {use: (name, _find_id(client, name)) for use, name in self._names().items()}
+            found = {use: (name, find_id(client, name)) for use, name in self._names().items()}
         return {use: {"name": name, "id": number} for use, (name, number) in found.items() if number}
 
     def _names(self) -> Mapping[str, str]:
@@ -88,27 +88,17 @@ class DockerImages:
         """See `Images.load`."""
         packed, wanted = about["name"], self._names()[use]
         with self._client("load an image") as client:
-            before = _find_id(client, packed)
+            before = find_id(client, packed)
             with _Upload(client) as upload:
                 yield from _unpack(pieces, upload)
                 upload.finish()
-            if _find_id(client, packed) is None:
+            if find_id(client, packed) is None:
                 raise ConfigError(f"the bundle has another image where {packed} should be")
             if packed != wanted:
                 repository, _, tag = wanted.rpartition(":")
                 client.tag(packed, repository, tag)
                 if before is None:
                     client.remove_image(packed)
-
-
-def _find_id(client: "APIClient", name: str) -> str | None:
-    """The id of the image."""
-    from docker.errors import ImageNotFound
-
-    try:
-        return str(client.inspect_image(name)["Id"])  # type: ignore[no-untyped-call]
-    except ImageNotFound:
-        return None
 
 
 def _unpack(pieces: Iterator[bytes], upload: "_Upload") -> Iterator[int]:

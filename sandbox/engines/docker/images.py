@@ -104,13 +104,17 @@ def _run(compose: Compose, *words: str, variables: Mapping[str, str]) -> Iterato
 
 def is_there(client: "APIClient", image: str) -> bool:
     """Whether the engine has the image."""
+    return find_id(client, image) is not None
+
+
+def find_id(client: "APIClient", image: str) -> str | None:
+    """The id of an image by its name; None when the engine has none of that name."""
     from docker.errors import ImageNotFound
 
     try:
-        client.inspect_image(image)
+        return str(client.inspect_image(image)["Id"])  # type: ignore[no-untyped-call]
     except ImageNotFound:
-        return False
-    return True
+        return None
 
 
 @contextlib.contextmanager
