@@ -113,7 +113,7 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 def is_locked(path: Path) -> bool:
     """Whether somebody holds the lock of that file."""
     try:
-        handle = os.open(path, os.O_RDWR)
+        handle = os.open(path, os.O_RDONLY)  # all that a read-only file system allows
     except FileNotFoundError:
         return False
     try:
