@@ -104,7 +104,7 @@ def _run(compose: Compose, *words: str, variables: Mapping[str, str]) -> Iterato
 
 def is_there(client: "APIClient", image: str) -> bool:
     """Whether the engine has the image."""
-    return bool(client.images(name=image))
+    return find_id(client, image) is not None
 
 
 def find_id(client: "APIClient", image: str) -> str | None:
