@@ -116,6 +116,15 @@ def test_02_cli_killed_while_it_builds(own: Sandbox, project):
     assert own.leftovers() == []
 
 
+def test_04_the_containers_are_gone(running: Sandbox):
+    """Somebody removed them without us; the state folder still says that there were some."""
+    running.docker.remove_all()
+    assert running.json("status", returncode=5)["phase"] == "crashed"
+    assert "cleaning up after a stack that crashed" in running.up().stderr
+    running.down()
+    assert running.leftovers() == []
+
+
 def test_07_two_up_at_once(own: Sandbox, project):
     """Neither has the image yet: it is built once, and the second reports the running stack."""
     (project / "services" / "upstream" / "new.py").write_text('"""Not in any image yet."""\n')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.engines.base import Condition, ServiceState, StackState
 from sandbox.engines.ports import HOST
 from sandbox.errors import PreconditionError
-from sandbox.stack import PUBLISHED, SERVICES, Address, Endpoints, service_names
+from sandbox.stack import ENVOY, PUBLISHED, SERVICES, Address, Endpoints, service_names
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -140,8 +140,9 @@ def describe_stack(containers: tuple[Container, ...], *, begun_at: float | None,
     note = parse_note(containers[0].note)
     endpoints = endpoints_for(note.ports) if note else None
     whole = {container.service for container in containers} >= set(service_names())
-    lives = any(container.condition in ("running", "restarting") for container in containers)
-    if note and whole and lives and not any(container.status == "created" for container in containers):
+    # After a restart of the engine Envoy stays away, which ended well; the services, which a signal ended, are started again.
+    ended = any(container.status == "created" or _is_envoy_gone(container) for container in containers)
+    if note and whole and not ended:
         return StackState(
             phase="running", endpoints=endpoints, services=tuple(map(_service_state, containers)), labels=note.labels
         )
@@ -149,6 +150,10 @@ def describe_stack(containers: tuple[Container, ...], *, begun_at: float | None,
         return StackState(phase="starting", endpoints=endpoints)
     ends = [container.finished_at for container in containers if container.finished_at]
     return StackState(phase="crashed", crashed_at=max(ends, default=datetime.now(tz=UTC).timestamp()))
+
+
+def _is_envoy_gone(container: Container) -> bool:
+    return container.service == ENVOY.name and container.condition == "exited"
 
 
 def _service_state(container: Container) -> ServiceState:
