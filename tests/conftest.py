@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from docker_engine import docker_engine
+from own_engine import own_engine
 from stacks import Sandbox, copy_project
 
 # Whoever started pytest may ignore these (nohup, a shell without job control), and an ignored signal is inherited by every
@@ -13,7 +14,7 @@ from stacks import Sandbox, copy_project
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-__all__ = ["docker_engine"]
+__all__ = ["docker_engine", "own_engine"]
 
 MakeSandbox = Callable[..., Sandbox]
 

@@ -7,13 +7,11 @@ import time
 
 import pytest
 from docker_engine import DockerEngine
+from own_engine import OwnEngine
 from stacks import Sandbox, until
-from test_docker_logs import OwnEngine, own_engine
 
 from sandbox.engines.docker.images import SERVICES_REPOSITORY, find_sources, sources_tag
 from sandbox.workspace import HOME
-
-__all__ = ["own_engine"]
 
 pytestmark = pytest.mark.slow
 
