@@ -168,11 +168,12 @@ def _wanted_ports(context: Context, *, elsewhere: bool) -> list[WantedPort]:
 def down(context: Context, *, volumes: bool) -> Iterator[Event]:
     """End the stack, whatever state it is in; with `volumes` forget keys, ports and logs too."""
     deadline = Deadline(STOP_TIMEOUT_S)
-    if not os.path.exists(context.state.root):  # noqa: PTH110 - before Python 3.14 the method raises in a closed folder
+    found = context.engine.find()
+    folder_is_there = os.path.exists(context.state.root)  # noqa: PTH110 - before Python 3.14 the method raises in a closed folder
+    if found.phase == "stopped" and not folder_is_there:
         yield Stopped(was_running=False, elapsed_s=deadline.elapsed_s)
         return
     # Not under the lock: an `up` that is under way holds it, and ends when its stack does.
-    found = context.engine.find()
     if found.endpoints:
         yield from context.engine.stop(deadline=deadline)
     with stack_lock(context.state, Deadline(context.settings.timeout_s)):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import struct
 import time
@@ -81,16 +82,27 @@ def test_02_cli_killed_then_status_and_down(sandbox: Sandbox, moment: str):
     assert sandbox.json("status", returncode=5)["phase"] == "stopped"
 
 
-@pytest.mark.parametrize("moment", MOMENTS[:2])
-def test_02_cli_killed_then_up(sandbox: Sandbox, moment: str):
-    starting = sandbox.start("up", *sandbox.port_flags)
-    await_moment(sandbox, moment)
+def test_02_cli_killed_then_up(own: Sandbox, project):
+    """Compose is still at it, and the code has changed meanwhile."""
+    starting = own.start("up", *own.port_flags)
+    await_moment(own, "containers")
     starting.kill()
     starting.wait()
-    assert "cleaning up after a stack that crashed" in sandbox.up().stderr
-    assert sandbox.json("curl", "/")["token"]["verified"] is True
-    assert len(sandbox.docker.ids()) == 4
-    sandbox.down()
+    (project / "services" / "upstream" / "new.py").write_text('"""Not in any image yet."""\n')
+    assert "cleaning up after a stack that crashed" in own.up().stderr
+    assert own.json("curl", "/")["token"]["verified"] is True
+    assert len(own.docker.ids()) == 4
+    own.down()
+
+
+def test_02_state_folder_removed(running: Sandbox):
+    """The containers are found without it."""
+    shutil.rmtree(running.state)
+    assert running.json("status")["phase"] == "running"
+    assert running.run("restart", "upstream").expect(5).error.startswith("error: what the containers mount was removed")
+    assert running.json("curl", "/")["status"] == 200
+    assert "down, nothing left" in running.down().stderr
+    assert running.leftovers() == []
 
 
 def test_02_foreground_cli_killed(sandbox: Sandbox):
@@ -295,6 +307,5 @@ def test_38_up_and_down_in_a_row(own: Sandbox):
     assert len(psutil.Process().children(recursive=True)) == children
     until(lambda: descriptors_of_engine() <= engine_before, what=f"the engine's {engine_before} descriptors")
     assert own.leftovers() == []
-    assert len(own.docker.images()) == 1
     there = {word for process in psutil.process_iter(["cmdline"]) for word in process.info["cmdline"] or ()}
     assert not used & (there | set(psutil.net_if_addrs())), "a container's shim, or a network's bridge"

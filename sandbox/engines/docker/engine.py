@@ -16,14 +16,15 @@ from sandbox.engines.docker.compose import Compose
 from sandbox.engines.docker.containers import Note, describe_stack, endpoints_for, parse_note, read_containers, render_note
 from sandbox.engines.docker.images import find_sources, get_images, remove_replaced, sources_tag
 from sandbox.engines.docker.logs import read_container_logs, save_container_logs
+from sandbox.engines.docker.mounts import MOUNTED_TOKEN, lay_out
 from sandbox.engines.docker.removal import PATIENCE_S, SETTLE_S, remove_project
 from sandbox.engines.docker.run import ContainerWatch, DockerRun
 from sandbox.engines.journal import read_journal
 from sandbox.engines.marks import kill_marked
 from sandbox.engines.ports import port_of, take_ports
-from sandbox.errors import PreconditionError, SandboxError, StackError
+from sandbox.errors import SandboxError, StackError
 from sandbox.events import EngineEvent, LogRecord, ServiceStarted
-from sandbox.files import is_locked, make_private_folder, write_atomic
+from sandbox.files import is_locked, make_private_folder
 from sandbox.stack import PUBLISHED, Endpoints, Launch
 from sandbox.wait import Deadline
 from sandbox.workspace import HOME, RUN_MODULES, Project, State
@@ -36,7 +37,6 @@ CHECK_TIMEOUT_S = 3.0
 ABORT_TIMEOUT_S = 20.0
 KEYS_VOLUME = "keys"
 """The volume that outlives a stop."""
-MOUNTED_TOKEN = "console.token"  # noqa: S105 - a file's name
 
 
 class DockerEngine:
@@ -78,9 +78,10 @@ class DockerEngine:
     def prepare(self) -> Iterator[EngineEvent]:
         """See `Engine.prepare`: the images."""
         find.check_compose(Deadline(CHECK_TIMEOUT_S))
+        if self.find().phase in {"running", "starting"}:
+            return
         with self._client() as client:
-            if not read_containers(client, self._compose.name):
-                yield from get_images(client, self._compose, self._project, self._state, self._settings)
+            yield from get_images(client, self._compose, self._project, self._state, self._settings)
 
     def reserve(self, wanted: Sequence[WantedPort]) -> tuple[Endpoints, Sequence[str]]:
         """See `Engine.reserve`."""
@@ -99,7 +100,7 @@ class DockerEngine:
         instance = uuid.uuid4().hex
         watch = self._watch(instance)
         try:
-            self._lay_out(files)
+            lay_out(self._state, files)
             self._release()
             words = ("up", "--detach", "--no-build", "--pull", "never")
             run = self._compose.start(*words, variables=self._variables(note, instance))
@@ -116,22 +117,6 @@ class DockerEngine:
             return ContainerWatch(self._open_client, instance)
         except (DockerException, OSError) as error:
             raise StackError(f"Docker: {error}", hint="docker info") from error
-
-    def _lay_out(self, files: Mapping[str, bytes]) -> None:
-        """Write what the containers mount. Their users are others than ours: only the state folder above keeps people out."""
-        shutil.rmtree(self._state.mounts, ignore_errors=True)
-        for folder in (self._state.root, self._state.logs):
-            make_private_folder(folder)
-        try:
-            token = {MOUNTED_TOKEN: self._state.console_token.read_bytes()}
-            for name, content in {**files, **token}.items():
-                path = self._state.mounts / name
-                for folder in reversed(path.relative_to(self._state.root).parents[:-1]):
-                    (self._state.root / folder).mkdir(mode=0o755, exist_ok=True)
-                write_atomic(path, content, mode=0o644)
-        except OSError as error:
-            told = f"cannot write to {self._state.mounts}: {error.strerror}"
-            raise PreconditionError(told, hint=f"df -h {self._state.root}") from error
 
     def _variables(self, note: Note, instance: str) -> dict[str, str]:
         """The variables of compose.yaml."""
@@ -203,6 +188,10 @@ class DockerEngine:
             note = parse_note(before[0].note) if before else None
             if note is None:
                 raise StackError("no stack is running", hint="sandbox up")
+            if not self._state.mounts.exists():
+                raise StackError(
+                    f"what the containers mount was removed: {self._state.mounts}", hint="sandbox down, then sandbox up"
+                )
             yield from get_images(client, self._compose, self._project, self._state, self._settings)
             words = ("up", "--detach", "--no-build", "--pull", "never", "--no-deps", "--force-recreate", *services)
             run = self._compose.start(*words, variables=self._variables(note, before[0].instance))
