@@ -1,6 +1,7 @@
 """Docker's log streams as bytes and as times: whatever they are cut into and whenever they are asked for again."""
 
 import itertools
+import math
 import struct
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.engines.docker.log_lines import MAX_LINE_BYTES, OVERLAP_NS, Line, LineReader, Position
-from sandbox.engines.docker.log_order import MAX_HELD, PATIENCE_NS, Sorter
+from sandbox.engines.docker.log_order import MAX_HELD, MAX_HELD_CHARS, PATIENCE_NS, SILENCE_NS, Pace, Sorter
 from sandbox.events import LogRecord
 
 PART = 16 * 1024
@@ -199,26 +200,56 @@ def test_lines_that_are_late_by_less_than_the_patience_come_in_order(steps):
     arrivals = sorted((ns + delay, ns, number) for number, (ns, (_, delay)) in enumerate(zip(written, steps, strict=True)))
     sorter, found = Sorter(), []
     for at_ns, ns, number in arrivals:
-        found += sorter.due(at_ns)
+        found += sorter.due(at_ns, math.inf)
         sorter.add(ns, LogRecord(time_s=float(ns), service="s", line=str(number)), at_ns)
     found += sorter.rest()
-    assert [record.time_s for record in found] == sorted(written)
-    assert sorted(int(record.line) for record in found) == list(range(len(steps)))
-    assert sorter.wait_ns(0) is None
+    assert [ns for ns, _ in found] == sorted(written)
+    assert sorted(int(record.line) for _, record in found) == list(range(len(steps)))
+    assert sorter.wait_ns(0, math.inf) is None
 
 
-def test_what_is_held_is_bounded_and_nothing_waits_for_ever():
-    sorter, record = Sorter(), LogRecord(time_s=0.0, service="s", line="")
-    for ns in range(5 * MAX_HELD):
+@pytest.mark.parametrize(("line", "most"), [("", MAX_HELD), ("x" * 10_000, MAX_HELD_CHARS // 10_000)])
+def test_what_is_held_is_bounded_and_nothing_waits_for_ever(line, most):
+    sorter, record = Sorter(), LogRecord(time_s=0.0, service="s", line=line)
+    for ns in range(2 * most):
         sorter.add(ns, record, 0)
-        list(sorter.due(0))
-        assert len(sorter._held) <= MAX_HELD
-    assert sorter.wait_ns(10) == PATIENCE_NS - 10
-    assert len(list(sorter.due(PATIENCE_NS))) == MAX_HELD
+        gone = list(itertools.chain(sorter.due(0, math.inf), sorter.before(0)))
+        assert [ns for ns, _ in gone] == ([ns - most] if ns >= most else [])
+    assert sorter.wait_ns(10, math.inf) == PATIENCE_NS - 10
+    assert sorter.wait_ns(10, most - 1) is None
+    assert list(sorter.due(PATIENCE_NS, most - 1)) == []
+    assert len(list(sorter.due(PATIENCE_NS, 2 * most))) == most
 
 
 def test_lines_of_one_time_stay_as_they_came():
     sorter = Sorter()
     for number in range(20):
         sorter.add(5, LogRecord(time_s=5.0, service="s", line=str(number)), 0)
-    assert [record.line for record in sorter.rest()] == [str(number) for number in range(20)]
+    assert [record.line for _, record in sorter.rest()] == [str(number) for number in range(20)]
+
+
+def test_the_others_wait_for_a_container_that_is_behind_as_long_as_more_comes():
+    pace = Pace()
+    pace.came("quick", 10 * PATIENCE_NS, 0)
+    assert pace.reached_ns(0, ()) == math.inf
+    assert pace.wait_ns(0) is None
+    pace.came("slow", PATIENCE_NS, 5)
+    assert pace.reached_ns(6, ()) == PATIENCE_NS
+    assert pace.wait_ns(6) == SILENCE_NS - 1
+    assert pace.reached_ns(5 + SILENCE_NS, ()) == math.inf
+    pace.came("slow", 9 * PATIENCE_NS, 10)
+    assert pace.reached_ns(11, ()) == math.inf
+    pace.came("slow", PATIENCE_NS, 20)
+    pace.gone("slow")
+    assert pace.reached_ns(21, ()) == math.inf
+
+
+def test_containers_that_have_more_go_on_together():
+    pace = Pace()
+    for container, newest_ns in (("a", 5 * PATIENCE_NS), ("b", 7 * PATIENCE_NS), ("c", 6 * PATIENCE_NS)):
+        pace.came(container, newest_ns, 0)
+    assert pace.furthest_behind(["a", "b", "c"]) == ["a", "c"]
+    assert pace.furthest_behind(["b", "new"]) == ["new"]
+    assert pace.furthest_behind([]) == []
+    assert pace.reached_ns(SILENCE_NS, ["b", "c"]) == 6 * PATIENCE_NS
+    assert pace.reached_ns(SILENCE_NS, ["new"]) == math.inf

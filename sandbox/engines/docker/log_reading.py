@@ -70,7 +70,8 @@ def find_sources(client: "APIClient", project: str) -> tuple[Source, ...]:
 class Reading:
     """One answer to the question for a container's log. What `position` says was read before is left out.
 
-    `follow`: what comes, too, until the container ends; whoever reads waits by `fileno`. `last`: only so many messages.
+    `newest_ns` is the time of the last line that came. `follow`: what comes, too, until the container ends; whoever reads waits
+    by `fileno`. `last`: only so many messages.
     """
 
     def __init__(
@@ -78,10 +79,12 @@ class Reading:
     ) -> None:
         """Raises: LostError."""
         self.source = source
+        self.newest_ns = 0
         self._position = position
         self._lines = LineReader()
         self._last = last
         self._first_ns: dict[int, int] = {}
+        self._complaint = ""
         self._is_new = position.novelty()
         query = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow))}
         if position.since_ns:
@@ -96,7 +99,7 @@ class Reading:
     @property
     def ended(self) -> bool:
         """Whether that was all."""
-        return self._stream.ended
+        return self._stream.ended and not self._complaint
 
     def fileno(self) -> int:
         """What to wait for."""
@@ -107,6 +110,9 @@ class Reading:
 
         Raises: LostError; StackError when the engine cannot read this log, or does not want to.
         """
+        if self._complaint:
+            service = self.source.service
+            raise StackError(f"Docker cannot read the log of {service}: {self._complaint}", hint=f"sandbox restart {service}")
         try:
             data = self._stream.read()
         except OSError as error:
@@ -132,17 +138,19 @@ class Reading:
         return max(self._first_ns.values(), default=math.inf)
 
     def _take(self, lines: Iterable[Line]) -> list[tuple[int, LogRecord]]:
-        service, found = self.source.service, []
+        found = []
         for line in lines:
+            text = line.text.decode(errors="replace")
             if line.output == COMPLAINT:
-                text = line.text.decode(errors="replace")
-                raise StackError(f"Docker cannot read the log of {service}: {text}", hint=f"sandbox restart {service}")
+                self._complaint = text
+                break
             self._first_ns.setdefault(line.output, line.ns)
+            self.newest_ns = line.ns
             if not self._is_new(line):
                 continue
             self._position.add(line)
-            if line.text:
-                found.append((line.ns, LogRecord(time_s=line.ns / NS, service=service, line=line.text.decode(errors="replace"))))
+            if text:
+                found.append((line.ns, LogRecord(time_s=line.ns / NS, service=self.source.service, line=text)))
         return found
 
     def close(self) -> None:

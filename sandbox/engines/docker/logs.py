@@ -14,15 +14,15 @@ from sandbox.wait import Deadline
 if TYPE_CHECKING:
     from docker import APIClient
 
-    from sandbox.engines.docker.log_following import ProjectLog
+    from sandbox.engines.docker.log_project import ProjectLog
 
 ENGINE_PATIENCE_S = 60.0
 """How long the engine may be away while it is followed: it restarts, or is updated."""
 RETRY_S = 0.2
 STEADY_S = 1.0
 """An engine that answers for less has not come back."""
-MAX_SAVED_MESSAGES = 25_000
-"""Of each container: it ends a second later for them at most."""
+MAX_SAVED_MESSAGES = 20_000
+"""Of each container: a stack that wrote more ends a second or two later for it."""
 
 
 def read_container_logs(
@@ -39,7 +39,7 @@ def read_container_logs(
 
     Raises: StackError when the engine cannot be asked, or does not come back while it is followed.
     """
-    from sandbox.engines.docker.log_following import ProjectLog
+    from sandbox.engines.docker.log_project import ProjectLog
     from sandbox.engines.docker.log_reading import LostError
 
     with contextlib.closing(open_client()) as client:
@@ -50,7 +50,8 @@ def read_container_logs(
             else:
                 yield from log.last(tail, matching, goes_on=follow)
         except LostError as error:
-            raise _explain(error) from error
+            if tail is not None or not follow or not log.is_begun:
+                raise _explain(error) from error
         if follow:
             yield from _chosen(_follow(log), matching)
 
@@ -58,17 +59,18 @@ def read_container_logs(
 def save_container_logs(client: "APIClient", project: str, folder: Path) -> None:
     """Write a journal of what the project's containers have written, at most the last 16 MB, into a folder that is there.
 
-    Raises: StackError when the engine cannot be asked; what was read by then is kept.
+    Never raises for what cannot be kept: it is no reason to keep the containers. The journal says so where it can.
     """
-    from sandbox.engines.docker.log_following import ProjectLog
+    from sandbox.engines.docker.log_project import ProjectLog
     from sandbox.engines.docker.log_reading import LostError
 
-    with contextlib.closing(JournalWriter(folder)) as journal:
+    with contextlib.suppress(OSError), contextlib.closing(JournalWriter(folder)) as journal:
         try:
             for record in ProjectLog(client, project, (), None).past(goes_on=False, last=MAX_SAVED_MESSAGES):
                 journal.append(record)
-        except LostError as error:
-            raise _explain(error) from error
+        except (LostError, StackError) as error:
+            told = f"[sandbox] what was written after this could not be kept: {error}"
+            journal.append(LogRecord(time_s=time.time(), service="sandbox", line=told))
 
 
 def _chosen(records: "Iterator[LogRecord]", matching: Callable[[LogRecord], bool]) -> Iterator[LogRecord]:
@@ -78,7 +80,7 @@ def _chosen(records: "Iterator[LogRecord]", matching: Callable[[LogRecord], bool
 
 def _follow(log: "ProjectLog") -> Iterator[LogRecord]:
     """What comes, over restarts of the engine."""
-    from sandbox.engines.docker.log_following import Live
+    from sandbox.engines.docker.log_live import Live
     from sandbox.engines.docker.log_reading import LostError
 
     deadline = Deadline(ENGINE_PATIENCE_S)
@@ -89,6 +91,7 @@ def _follow(log: "ProjectLog") -> Iterator[LogRecord]:
                 yield from live.records()
                 return
         except LostError as error:
+            yield from log.rest()
             if live and live.lasted_s > STEADY_S:
                 deadline = Deadline(ENGINE_PATIENCE_S)
             if deadline.over:
