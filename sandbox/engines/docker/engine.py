@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import importlib
 import re
 import shutil
 import socket
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -77,6 +79,8 @@ class DockerEngine:
 
     def prepare(self) -> Iterator[EngineEvent]:
         """See `Engine.prepare`: the images."""
+        # The SDK takes as long to be imported as compose to tell its version.
+        threading.Thread(target=importlib.import_module, args=("docker",), daemon=True).start()
         find.check_compose(Deadline(CHECK_TIMEOUT_S))
         if self.find().phase in {"running", "starting"}:
             return
