@@ -240,6 +240,29 @@ def test_following_ends_at_once_when_no_container_is_left(stack: Stack):
 
 
 @pytest.mark.usefixtures("told")
+def test_following_a_stack_that_is_taken_down_ends_quietly(stack: Stack):
+    """Each container's log is removed before the container is, while it is looked at."""
+
+    def take_down(container: str) -> None:
+        with contextlib.closing(stack.open_client()) as client:
+            client.stop(container)
+            client.remove_container(container, v=True)
+
+    for _ in range(5):
+        containers = [stack.start(service, COUNT_UP) for service in "abcd"]
+        threads = [threading.Thread(target=take_down, args=(container,)) for container in containers]
+        services = set()
+        for record in stack.follow():
+            services.add(record.service)
+            if len(services) == 4:
+                for thread in threads:
+                    if not thread.ident:
+                        thread.start()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.usefixtures("told")
 def test_following_goes_on_over_restarted_replaced_and_new_containers(stack: Stack):
     code = "import time; print('begins', flush=True); time.sleep(600)"
     seen = []

@@ -72,15 +72,32 @@ class Starts(Engine):
 class Corrupt(Engine):
     """Has one container, whose log it cannot read."""
 
+    state: ClassVar = "running"
+
     def respond(self):
         if "/containers/json" in self.path:
-            self.answer = [{"Id": "c", "Labels": {PROJECT: "p", SERVICE: "envoy"}, "State": "running"}]
+            self.answer = [{"Id": "c", "Labels": {PROJECT: "p", SERVICE: "envoy"}, "State": self.state}]
             super().respond()
-            return
-        self.send_response(200)
-        self.end_headers()
-        for output, message in ((1, MESSAGE), (3, COMPLAINT)):
-            self.wfile.write(struct.pack(">BxxxL", output, len(message)) + message)
+        elif "/containers/c/json" in self.path:
+            self.answer, self.status = {"State": {"Status": self.state}}, 200 if self.state else 404
+            super().respond()
+        else:
+            self.send_response(200)
+            self.end_headers()
+            for output, message in ((1, MESSAGE), (3, COMPLAINT)):
+                self.wfile.write(struct.pack(">BxxxL", output, len(message)) + message)
+
+
+class Removing(Corrupt):
+    """Is removing it."""
+
+    state = "removing"
+
+
+class Removed(Corrupt):
+    """Has removed it by the time it is asked again."""
+
+    state = ""
 
 
 class Forgetful(Corrupt):
@@ -212,6 +229,12 @@ def test_a_log_that_the_engine_cannot_read(short, follow):
         with pytest.raises(StackError, match="the log of envoy: Error grabbing logs: the file is corrupt") as caught:
             next(records)
     assert caught.value.hint == "sandbox restart envoy"
+
+
+@pytest.mark.parametrize("handler", [Removing, Removed])
+def test_a_log_that_goes_with_its_container_is_no_error(short, handler):
+    with serving(short / "s", handler) as address:
+        assert [record.line for record in read(address)] == ["line"]
 
 
 def test_a_container_that_goes_meanwhile_has_no_lines(short, tmp_path):

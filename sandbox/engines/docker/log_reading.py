@@ -1,10 +1,11 @@
 """The log of one container, being read; and which containers there are to be read."""
 
+import contextlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandbox.engines.docker.containers import PROJECT, SERVICE
 from sandbox.engines.docker.log_lines import COMPLAINT, Line, LineReader, Position
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ONE_OFF = "com.docker.compose.oneoff"
 """Label of what `docker compose run` made: a command, not a service."""
 GONE = (404, 409)
+GOING = ("removing", "dead")
 NS = 1_000_000_000
 
 
@@ -49,22 +51,24 @@ def find_sources(client: "APIClient", project: str) -> tuple[Source, ...]:
 
     Raises: LostError.
     """
-    query = {"all": "1", "filters": json.dumps({"label": [f"{PROJECT}={project}"]})}
-    body = b""
-    try:
-        stream = Stream(client, "/containers/json", query, timeout_s=client.timeout)
-        try:
-            while not stream.ended:
-                body += stream.read()
-        finally:
-            stream.close()
-    except OSError as error:
-        raise LostError(str(error)) from error
+    found = _ask(client, "/containers/json", {"all": "1", "filters": json.dumps({"label": [f"{PROJECT}={project}"]})})
     return tuple(
         Source(id=item["Id"], service=item["Labels"].get(SERVICE, ""), state=item["State"])
-        for item in json.loads(body)
+        for item in found
         if item["Labels"].get(ONE_OFF) != "True"
     )
+
+
+def _ask(client: "APIClient", path: str, query: Mapping[str, str]) -> Any:
+    """An answer as a whole, and with the same errors as one that streams. Raises: LostError; DeniedError."""
+    body = b""
+    try:
+        with contextlib.closing(Stream(client, path, query, timeout_s=client.timeout)) as stream:
+            while not stream.ended:
+                body += stream.read()
+    except OSError as error:
+        raise LostError(str(error)) from error
+    return json.loads(body)
 
 
 class Reading:
@@ -79,6 +83,7 @@ class Reading:
     ) -> None:
         """Raises: LostError."""
         self.source = source
+        self._client = client
         self.newest_ns = 0
         self._position = position
         self._lines = LineReader()
@@ -111,8 +116,9 @@ class Reading:
         Raises: LostError; StackError when the engine cannot read this log, or does not want to.
         """
         if self._complaint:
-            service = self.source.service
-            raise StackError(f"Docker cannot read the log of {service}: {self._complaint}", hint=f"sandbox restart {service}")
+            self._check_complaint()
+        if self.ended:
+            return []
         try:
             data = self._stream.read()
         except OSError as error:
@@ -137,13 +143,26 @@ class Reading:
             return -math.inf
         return max(self._first_ns.values(), default=math.inf)
 
+    def _check_complaint(self) -> None:
+        """While a container is removed, its log goes first: nothing is wrong then."""
+        told, self._complaint = self._complaint, ""
+        service = self.source.service
+        try:
+            state = _ask(self._client, f"/containers/{self.source.id}/json", {})["State"]["Status"]
+        except DeniedError as error:
+            if error.status in GONE:
+                return
+            raise
+        if state not in GOING:
+            raise StackError(f"Docker cannot read the log of {service}: {told}", hint=f"sandbox restart {service}")
+
     def _take(self, lines: Iterable[Line]) -> list[tuple[int, LogRecord]]:
         found = []
         for line in lines:
             text = line.text.decode(errors="replace")
             if line.output == COMPLAINT:
                 self._complaint = text
-                break
+                continue
             self._first_ns.setdefault(line.output, line.ns)
             self.newest_ns = line.ns
             if not self._is_new(line):
