@@ -20,9 +20,7 @@ class Boundary(typer.core.TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; turn what it raises into a message on stderr and `typer.Exit`."""
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
-                signal.signal(number, _interrupt)
+        _take_signals()
         _make_outputs_safe()
         try:
             result = super().invoke(ctx)
@@ -41,14 +39,19 @@ class Boundary(typer.core.TyperGroup):
             typer.echo(f"error: the installation is not whole: {error}\nhint: make clean up", err=True)
             raise typer.Exit(PreconditionError.exit_code) from None
         except Exception as error:
-            if _is_about_stdout(error):
-                typer.echo(f"error: cannot write the output: {error}", err=True)
-                raise typer.Exit(SandboxError.exit_code) from None
             if type(error).__module__.startswith("typer"):
                 raise
-            _report_bug(error)
-            raise typer.Exit(BUG) from None
+            raise typer.Exit(_explain_unknown(error)) from None
         return result
+
+
+def _take_signals() -> None:
+    """All that ask for an end come as KeyboardInterrupt, but for those that are ignored, as nohup has it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
 
 
 def _make_outputs_safe() -> None:
@@ -59,6 +62,27 @@ def _make_outputs_safe() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+
+
+def _explain_unknown(error: Exception) -> int:
+    """Say what an error means that is none of ours; the exit code."""
+    if _is_interrupt(error):
+        typer.echo("interrupted", err=True)
+        return INTERRUPTED
+    if _is_about_stdout(error):
+        typer.echo(f"error: cannot write the output: {error}", err=True)
+        return SandboxError.exit_code
+    _report_bug(error)
+    return BUG
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is at the root of it: before Python 3.12 one in a class body comes as another error."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_about_stdout(error: Exception) -> bool:

@@ -11,8 +11,8 @@ from sandbox.wait import Deadline
 
 Phase = Literal["running", "starting", "crashed", "stopped"]
 """Of the whole stack."""
-Condition = Literal["running", "restarting", "crash-looping", "exited"]
-"""Of one service; `restarting` waits to be started again, `crash-looping` is given up."""
+Condition = Literal["running", "restarting", "crash-looping", "exited", "paused"]
+"""Of one service; `restarting` waits to be started again, `crash-looping` is given up, `paused` was halted by somebody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,8 @@ def load_yaml(text: str, name: str) -> dict[str, Any]:
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise ConfigError(f"{where}: {getattr(error, 'problem', None) or error}", hint=f"open {name} at that line") from error
     if not isinstance(value, dict):
-        raise ConfigError(f"{name} must be a mapping, not {type(value).__name__}")
+        what = "is empty" if value is None else f"must be a mapping, not a {type(value).__name__}"
+        raise ConfigError(f"{name} {what}", hint=f"git checkout {name}")
     return value
 
 

@@ -93,7 +93,7 @@ def running_stack(context: Context) -> tuple[StackState, Endpoints]:
     Raises: StackError when none runs.
     """
     found = context.engine.find()
-    if found.endpoints is None:
+    if found.endpoints is None or found.phase == "crashed":
         word = "has crashed" if found.phase == "crashed" else "is not running"
         raise StackError(f"the stack {word}", hint="sandbox up")
     return found, found.endpoints

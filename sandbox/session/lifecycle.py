@@ -130,8 +130,9 @@ def _already(context: Context, found: StackState, deadline: Deadline) -> Iterato
     expected = parse_expected(found.labels or {})
     yield from (Notice(text=difference) for difference in describe_drift(context, found))
     for service in found.services:
-        if service.state in ("exited", "crash-looping"):
-            raise StackError(f"a stack runs, but {service.name} is {service.state}", hint=f"sandbox restart {service.name}")
+        if service.state in ("exited", "crash-looping", "paused"):
+            word = "has" if service.state == "exited" else "is"
+            raise StackError(f"a stack runs, but {service.name} {word} {service.state}", hint=f"sandbox restart {service.name}")
     watch = ServiceWatch(context.engine)
     for item in await_ready(watch.events, context.engine, endpoints, expected, deadline, started=True):
         if isinstance(item, Seen):

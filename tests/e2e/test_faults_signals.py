@@ -166,3 +166,16 @@ def test_24_a_viewer_whose_reader_is_gone_ends(running: Sandbox):
     until(ended)
     assert viewer.returncode == 0
     assert viewer.stderr.read() == b""
+
+
+def test_22_ctrl_c_before_the_program_is_there_is_quiet(sandbox: Sandbox):
+    """From the interpreter's first lines to the end of a short command: a word or nothing, and never a traceback."""
+    for delay_ms in range(20, 200, 15):
+        process = sandbox.start("status")
+        time.sleep(delay_ms / 1000)
+        interrupt(process)
+        _, stderr = process.communicate(timeout=30)
+        said = stderr.decode()
+        assert process.returncode in (-signal.SIGINT, 130, 5), said  # 5: it was quicker
+        if "import site" not in said and "<frozen" not in said:  # Python's own start, before a line of ours
+            assert "Traceback" not in said

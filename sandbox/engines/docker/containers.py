@@ -45,8 +45,10 @@ class Container:
     def condition(self) -> Condition:
         """In the words of every engine."""
         match self.status:
-            case "running" | "paused":
+            case "running":
                 return "running"
+            case "paused":
+                return "paused"
             case "restarting" | "created":
                 return "restarting"
             case _:

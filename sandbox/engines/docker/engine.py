@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 CALL_TIMEOUT_S = 60.0
 CHECK_TIMEOUT_S = 3.0
 ABORT_TIMEOUT_S = 20.0
+RECREATE_TIMEOUT_S = 10.0
 KEYS_VOLUME = "keys"
 """The volume that outlives a stop."""
 
@@ -201,6 +202,9 @@ class DockerEngine:
             run = self._compose.start(*words, variables=self._variables(note, before[0].instance))
             try:
                 said = list(run.lines(deadline))
+            except BaseException:
+                run.wait(RECREATE_TIMEOUT_S)  # what is half recreated is no service at all
+                raise
             finally:
                 run.end()
             if problem := run.problem(said, doing="restart"):

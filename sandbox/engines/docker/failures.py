@@ -8,7 +8,7 @@ from sandbox.engines.docker.heard import Heard
 from sandbox.errors import SandboxError, StackError
 
 TAIL_LINES = 20
-BUILD_HINT = "sandbox up --engine local, or see it whole: docker compose build"
+BUILD_HINT = "mend what it names; to see it whole: docker compose build"
 GENERAL_HINT = "sandbox doctor, or sandbox up --engine local"
 
 

@@ -72,7 +72,7 @@ def find_target() -> Target | None:
 def _local(target: Target) -> Target:
     """The target with its address in one of the two forms, if it is on this machine."""
     scheme, found, rest = target.url.partition("://")
-    if not found:
+    if not found and ":" in target.url:
         scheme, rest = "tcp", target.url
     if scheme in {"unix", "http+unix"}:
         return replace(target, url=f"unix://{rest or DEFAULT_SOCKET}", tls=None)

@@ -65,7 +65,7 @@ class LocalEngine:
         """See `Engine.reserve`."""
         self.release()
         self._reservation = reserve(wanted)
-        because = (self._because,) if self._because else ()
+        because, self._because = (self._because,) if self._because else (), ""
         return self._reservation.endpoints, (*because, *self._reservation.notices)
 
     def release(self) -> None:
