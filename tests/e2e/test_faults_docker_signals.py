@@ -105,12 +105,14 @@ def test_22_ctrl_c_ends_a_viewer_and_not_the_stack(shared: Sandbox):
 
 
 def test_22_ctrl_c_while_a_service_restarts(running: Sandbox):
-    """The stack is left as it is, and the next command finds it."""
+    """A service that is half replaced is none: what was begun is ended, then the command."""
     restart = running.start("restart", "upstream")
     until(running.processes, what="compose")
     interrupt(restart)
     assert running.finish(restart).returncode == 130
     assert running.processes() == []
+    assert running.status()["phase"] == "running"
+    assert len(running.pids()) == 4
     running.run("up").expect(0)
     running.down()
     assert running.leftovers() == []
