@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.measure import Comparison
 from benchmarks.startup import SANDBOX
-from sandbox.engines.docker.find import find_docker
+from sandbox.engines.docker.discovery.find import find_docker
 from sandbox.errors import PreconditionError
 from sandbox.workspace import HOME
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sandbox.engines.docker.find import find_docker
+from sandbox.engines.docker.discovery.find import find_docker
 from sandbox.errors import PreconditionError
 
 CHOICE = ("DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "PATH")

@@ -9,7 +9,7 @@ from sandbox.wait import Deadline
 from sandbox.workspace import Project, State
 
 if TYPE_CHECKING:
-    from sandbox.engines.docker.find import DockerEngine as DockerFound
+    from sandbox.engines.docker.discovery.find import DockerEngine as DockerFound
 
 DOCKER_TIMEOUT_S = 3.0
 
@@ -39,7 +39,7 @@ def find_images(settings: Settings, project: Project, state: State) -> tuple[Ima
     Raises: PreconditionError when Docker was asked for and is of no use.
     """
     from sandbox.engines.docker.bundle import DockerImages
-    from sandbox.engines.docker.find import check_compose
+    from sandbox.engines.docker.discovery.find import check_compose
 
     if settings.engine == "local":
         return None, "the local engine has none"
@@ -74,8 +74,8 @@ def _docker_if_marked(settings: Settings, project: Project, state: State) -> Eng
 
 
 def _docker(settings: Settings, project: Project, state: State, *, with_compose: bool = False) -> Engine:
+    from sandbox.engines.docker.discovery.find import check_compose
     from sandbox.engines.docker.engine import DockerEngine
-    from sandbox.engines.docker.find import check_compose
 
     deadline = Deadline(DOCKER_TIMEOUT_S)
     docker = _find_docker(deadline)
@@ -85,7 +85,7 @@ def _docker(settings: Settings, project: Project, state: State, *, with_compose:
 
 
 def _find_docker(deadline: Deadline) -> "DockerFound":
-    from sandbox.engines.docker.find import INSTALL_HINT, find_engine
+    from sandbox.engines.docker.discovery.find import INSTALL_HINT, find_engine
 
     docker = find_engine(deadline)
     if docker is None:

@@ -28,7 +28,7 @@ PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 
 WITH_SOCKETS_IN = """
 import pathlib
-from sandbox.engines.docker import sockets, target
+from sandbox.engines.docker.discovery import sockets, target
 target.DEFAULT_SOCKET = pathlib.Path({folder!r}, "docker.sock")
 sockets.ROOT_PODMAN = pathlib.Path({folder!r}, "podman.sock")
 from sandbox.cli.main import main

@@ -22,10 +22,10 @@ from own_engine import OwnEngine
 from stacks import SLACK_S, until
 
 from sandbox.engines import journal
-from sandbox.engines.docker import log_live, logs
 from sandbox.engines.docker.containers import PROJECT, SERVICE
-from sandbox.engines.docker.find import find_engine, open_client
-from sandbox.engines.docker.logs import read_container_logs, save_container_logs
+from sandbox.engines.docker.discovery.find import find_engine, open_client
+from sandbox.engines.docker.logs import container_logs, live
+from sandbox.engines.docker.logs.container_logs import read_container_logs, save_container_logs
 from sandbox.engines.journal import read_journal
 from sandbox.errors import StackError
 from sandbox.events import LogRecord
@@ -221,14 +221,14 @@ def test_following_shows_everything_and_ends_when_nothing_runs(stack: Stack):
     ended_s = time.time()
     assert Counter(record.line for record in records) == Counter([*map(str, range(40)), "the end"] * 2)
     assert records == stack.records()
-    assert log_live.GRACE_S - 1 < ended_s - records[-1].time_s < log_live.GRACE_S + SLACK_S
+    assert live.GRACE_S - 1 < ended_s - records[-1].time_s < live.GRACE_S + SLACK_S
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> None:
     """What changes is known because the engine tells, or never."""
-    monkeypatch.setattr(log_live, "GRACE_S", 600.0)
-    monkeypatch.setattr(log_live, "LOOK_S", 600.0)
+    monkeypatch.setattr(live, "GRACE_S", 600.0)
+    monkeypatch.setattr(live, "LOOK_S", 600.0)
 
 
 @pytest.mark.usefixtures("told")
@@ -285,7 +285,7 @@ def test_following_goes_on_over_restarted_replaced_and_new_containers(stack: Sta
 
 def test_following_waits_for_a_container_that_will_be_restarted(stack: Stack, monkeypatch):
     """The policy's pause doubles each time; longer than what a stack is given in which nothing runs."""
-    monkeypatch.setattr(log_live, "GRACE_S", 0.05)
+    monkeypatch.setattr(live, "GRACE_S", 0.05)
     code = "import sys; print('runs', flush=True); sys.exit(1)"
     stack.start("a", code, restart_policy={"Name": "on-failure", "MaximumRetryCount": 3})
     assert [record.line for record in stack.follow()] == ["runs"] * 4
@@ -395,7 +395,7 @@ def test_what_is_kept_reads_as_it_was(stack: Stack, tmp_path: Path):
 
 def test_what_is_kept_is_bounded(stack: Stack, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(journal, "MAX_FILE_BYTES", 20_000)
-    monkeypatch.setattr(logs, "MAX_SAVED_MESSAGES", 5000)
+    monkeypatch.setattr(container_logs, "MAX_SAVED_MESSAGES", 5000)
     stack.start("a", "for n in range(9000): print(n)", wait=True)
     save_container_logs(stack.client, stack.project, tmp_path)
     kept = [record.line for record in read_journal(tmp_path, wanted=lambda _: True, tail=None, while_=None)]
@@ -438,7 +438,7 @@ def test_an_engine_that_is_restarted_costs_no_line_and_doubles_none(own_engine: 
 
 @pytest.mark.slow
 def test_an_engine_that_stays_away_is_given_up(own_engine: OwnEngine, monkeypatch):
-    monkeypatch.setattr(logs, "ENGINE_PATIENCE_S", 1.0)
+    monkeypatch.setattr(container_logs, "ENGINE_PATIENCE_S", 1.0)
     with project_on(own_engine.environment) as stack:
         stack.start("a", COUNT_UP)
         viewer = stack.follow()

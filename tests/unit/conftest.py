@@ -29,8 +29,8 @@ def no_sockets(monkeypatch, tmp_path):
         monkeypatch.setenv(name, str(home))
     for name in ("COLIMA_HOME", "COLIMA_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("sandbox.engines.docker.target.DEFAULT_SOCKET", home / "default.sock")
-    monkeypatch.setattr("sandbox.engines.docker.sockets.ROOT_PODMAN", home / "root-podman.sock")
+    monkeypatch.setattr("sandbox.engines.docker.discovery.target.DEFAULT_SOCKET", home / "default.sock")
+    monkeypatch.setattr("sandbox.engines.docker.discovery.sockets.ROOT_PODMAN", home / "root-podman.sock")
     return home
 
 

@@ -8,9 +8,9 @@ import pytest
 from sandbox.config import load_settings
 from sandbox.engines.docker import bundle
 from sandbox.engines.docker.bundle import PIECE_BYTES, DockerImages
-from sandbox.engines.docker.find import DockerEngine
+from sandbox.engines.docker.discovery.find import DockerEngine
+from sandbox.engines.docker.discovery.target import Target
 from sandbox.engines.docker.images import envoy_image, find_sources, sources_tag
-from sandbox.engines.docker.target import Target
 from sandbox.errors import ConfigError
 from sandbox.workspace import HOME, Project, State
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import names, recorded
 
-from sandbox.engines.docker.failure_rules import BUILD_RULES, RULES
-from sandbox.engines.docker.failures import explain, taken_port
+from sandbox.engines.docker.compose.failure_rules import BUILD_RULES, RULES
+from sandbox.engines.docker.compose.failures import explain, taken_port
 from sandbox.errors import ConfigError, PreconditionError, SandboxError, StackError
 
 HOST = "127.0.0.1:5999/sample"

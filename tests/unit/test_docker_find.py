@@ -15,7 +15,7 @@ import pytest
 from doctors import program
 from fake_engine import Engine, serving
 
-from sandbox.engines.docker.find import check_compose, find_docker, find_engine, find_target, open_client
+from sandbox.engines.docker.discovery.find import check_compose, find_docker, find_engine, find_target, open_client
 from sandbox.errors import PreconditionError
 from sandbox.wait import Deadline
 
@@ -87,7 +87,7 @@ def test_one_that_was_left_is_named_with_the_command_that_starts_it(home):
 
 def test_the_default_socket_goes_before_the_usual_ones(home, monkeypatch):
     make_dead(home / PLACES["Colima"])
-    monkeypatch.setattr("sandbox.engines.docker.target.DEFAULT_SOCKET", home / "s")
+    monkeypatch.setattr("sandbox.engines.docker.discovery.target.DEFAULT_SOCKET", home / "s")
     make_dead(home / "s")
     target = find_target()
     assert (target.url, target.environment, target.source) == (f"unix://{home}/s", {}, "")
@@ -155,7 +155,7 @@ def test_a_version_that_both_sides_speak(short, monkeypatch, newest, oldest, spo
 def test_the_client_speaks_the_newest_version_that_the_sdk_knows():
     from docker.constants import DEFAULT_DOCKER_API_VERSION
 
-    from sandbox.engines.docker.find import CLIENT_API_VERSION
+    from sandbox.engines.docker.discovery.find import CLIENT_API_VERSION
 
     assert CLIENT_API_VERSION == DEFAULT_DOCKER_API_VERSION
 
@@ -175,7 +175,7 @@ def test_a_client_asks_nothing_before_it_is_used(short, monkeypatch):
 
 def test_nothing_of_the_sdk_is_imported_to_find_an_engine(short, monkeypatch):
     code = (
-        "import sys\nfrom sandbox.engines.docker.find import find_engine\nfrom sandbox.wait import Deadline\n"
+        "import sys\nfrom sandbox.engines.docker.discovery.find import find_engine\nfrom sandbox.wait import Deadline\n"
         "print(find_engine(Deadline(3)).version, *[name for name in ('docker', 'requests', 'ssl') if name in sys.modules])"
     )
     with serving(short / "s") as url:
@@ -306,5 +306,5 @@ def test_an_engine_behind_tls(tmp_path, monkeypatch):
 
 
 def test_a_usual_place_in_a_closed_folder_is_passed_over(monkeypatch):
-    monkeypatch.setattr("sandbox.engines.docker.sockets.ROOT_PODMAN", Path("/root/\0"))
+    monkeypatch.setattr("sandbox.engines.docker.discovery.sockets.ROOT_PODMAN", Path("/root/\0"))
     assert find_target() is None

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.engines.docker.log_lines import MAX_LINE_BYTES, OVERLAP_NS, Line, LineReader, Position
-from sandbox.engines.docker.log_order import MAX_HELD, MAX_HELD_CHARS, PATIENCE_NS, SILENCE_NS, Pace, Sorter
+from sandbox.engines.docker.logs.lines import MAX_LINE_BYTES, OVERLAP_NS, Line, LineReader, Position
+from sandbox.engines.docker.logs.order import MAX_HELD, MAX_HELD_CHARS, PATIENCE_NS, SILENCE_NS, Pace, Sorter
 from sandbox.events import LogRecord
 
 PART = 16 * 1024

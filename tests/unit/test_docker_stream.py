@@ -13,10 +13,10 @@ import pytest
 from fake_engine import Engine, serving
 from test_docker_find import make_certificates
 
-from sandbox.engines.docker import logs
 from sandbox.engines.docker.containers import PROJECT, SERVICE
-from sandbox.engines.docker.logs import read_container_logs, save_container_logs
-from sandbox.engines.docker.stream import MAX_DENIAL_BYTES, DeniedError, Stream
+from sandbox.engines.docker.logs import container_logs
+from sandbox.engines.docker.logs.container_logs import read_container_logs, save_container_logs
+from sandbox.engines.docker.logs.stream import MAX_DENIAL_BYTES, DeniedError, Stream
 from sandbox.engines.journal import read_journal
 from sandbox.errors import StackError
 
@@ -277,7 +277,7 @@ class Flickers(Corrupt):
 
 
 def test_an_engine_that_does_not_really_come_back(short, monkeypatch):
-    monkeypatch.setattr(logs, "ENGINE_PATIENCE_S", 0.3)
+    monkeypatch.setattr(container_logs, "ENGINE_PATIENCE_S", 0.3)
     with serving(short / "s", Flickers) as address:
         records = read_container_logs(lambda: docker.APIClient(address, version="1.45"), "p", follow=True)
         assert next(records).line == "line"

@@ -12,7 +12,7 @@ import pytest
 from doctors import as_somebody_else, facts, program
 from fake_engine import Engine, serving
 
-from sandbox.engines.docker.find import find_docker
+from sandbox.engines.docker.discovery.find import find_docker
 from sandbox.errors import PreconditionError
 from sandbox.session.doctor.base import OK
 from sandbox.session.doctor.tools import check_docker
@@ -105,7 +105,7 @@ def test_a_socket_without_permission(short):
         short.chmod(0o755)
         code = """
 import sys
-from sandbox.engines.docker.find import find_docker
+from sandbox.engines.docker.discovery.find import find_docker
 from sandbox.errors import PreconditionError
 for before in (True, False):
     try:

@@ -12,7 +12,7 @@ from recordings import recorded
 from rich.console import Console
 from stacks import until
 
-from sandbox.engines.docker.progress import ProgressReader
+from sandbox.engines.docker.compose.progress import ProgressReader
 from sandbox.events import Notice, Progress
 from sandbox.view.progress import ProgressDisplay, render_progress
 from sandbox.view.steps import render_notice

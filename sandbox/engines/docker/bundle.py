@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Self
 
 from sandbox.config import Settings
-from sandbox.engines.docker import find
+from sandbox.engines.docker.compose.failures import explain
+from sandbox.engines.docker.discovery import find
 from sandbox.engines.docker.engine import make_compose
-from sandbox.engines.docker.failures import explain
 from sandbox.engines.docker.images import SERVICES_REPOSITORY, envoy_image, find_id, find_sources, get_images, sources_tag
 from sandbox.errors import ConfigError
 from sandbox.events import EngineEvent

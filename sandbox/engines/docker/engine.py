@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from sandbox.config import Settings
 from sandbox.engines.base import Run, StackState, WantedPort
-from sandbox.engines.docker import find
-from sandbox.engines.docker.compose import Compose
+from sandbox.engines.docker.compose.command import Compose
 from sandbox.engines.docker.containers import Note, describe_stack, endpoints_for, parse_note, read_containers, render_note
+from sandbox.engines.docker.discovery import find
 from sandbox.engines.docker.images import find_sources, get_images, remove_replaced, sources_tag
-from sandbox.engines.docker.logs import read_container_logs, save_container_logs
+from sandbox.engines.docker.logs.container_logs import read_container_logs, save_container_logs
 from sandbox.engines.docker.mounts import MOUNTED_TOKEN, lay_out
 from sandbox.engines.docker.removal import PATIENCE_S, SETTLE_S, remove_project
 from sandbox.engines.docker.run import ContainerWatch, DockerRun

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import sandbox
 from sandbox.config import Settings
-from sandbox.engines.docker.compose import Compose
-from sandbox.engines.docker.progress import ProgressReader
+from sandbox.engines.docker.compose.command import Compose
+from sandbox.engines.docker.compose.progress import ProgressReader
 from sandbox.errors import ConfigError, PreconditionError
 from sandbox.events import EngineEvent
 from sandbox.files import make_private_folder

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sandbox.engines.base import PortTakenError
-from sandbox.engines.docker.compose import STOPPED, ComposeRun
+from sandbox.engines.docker.compose.command import STOPPED, ComposeRun
+from sandbox.engines.docker.compose.failures import taken_port
 from sandbox.engines.docker.containers import INSTANCE, SERVICE
-from sandbox.engines.docker.failures import taken_port
 from sandbox.errors import StackError
 from sandbox.events import EngineEvent, ServiceExited, ServiceHealthy, ServiceStarted
 from sandbox.wait import Deadline

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sandbox.engines.docker.find import INSTALL_HINT, find_docker
+from sandbox.engines.docker.discovery.find import INSTALL_HINT, find_docker
 from sandbox.errors import PreconditionError
 from sandbox.events import Check
 from sandbox.session.doctor.base import OK, WARNING

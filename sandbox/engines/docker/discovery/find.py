@@ -6,8 +6,8 @@ import subprocess
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sandbox.engines.docker.ask import ask_version
-from sandbox.engines.docker.target import Target, find_target
+from sandbox.engines.docker.discovery.ask import ask_version
+from sandbox.engines.docker.discovery.target import Target, find_target
 from sandbox.errors import PreconditionError
 from sandbox.wait import Deadline
 

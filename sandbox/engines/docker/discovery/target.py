@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.engines.docker.sockets import find_socket
+from sandbox.engines.docker.discovery.sockets import find_socket
 from sandbox.errors import PreconditionError
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")

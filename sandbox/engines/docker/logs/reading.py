@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sandbox.engines.docker.containers import PROJECT, SERVICE
-from sandbox.engines.docker.log_lines import COMPLAINT, Line, LineReader, Position
-from sandbox.engines.docker.stream import DeniedError, Stream
+from sandbox.engines.docker.logs.lines import COMPLAINT, Line, LineReader, Position
+from sandbox.engines.docker.logs.stream import DeniedError, Stream
 from sandbox.errors import StackError
 from sandbox.events import LogRecord
 

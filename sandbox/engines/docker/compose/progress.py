@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from sandbox.engines.docker.said import BuildSaid, ClassicStep, ImageSaid, LayerSaid, Said, parse_line
+from sandbox.engines.docker.compose.said import BuildSaid, ClassicStep, ImageSaid, LayerSaid, Said, parse_line
 from sandbox.events import Progress
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}")

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from sandbox.engines.docker.failure_rules import BUILD_RULES, PORT, RULES, Rule
-from sandbox.engines.docker.heard import Heard
+from sandbox.engines.docker.compose.failure_rules import BUILD_RULES, PORT, RULES, Rule
+from sandbox.engines.docker.compose.heard import Heard
 from sandbox.errors import SandboxError, StackError
 
 TAIL_LINES = 20

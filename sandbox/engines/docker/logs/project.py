@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sandbox.engines.docker.log_lines import Position
-from sandbox.engines.docker.log_order import Sorter
-from sandbox.engines.docker.log_reading import NS, LostError, Reading, Source, find_sources
+from sandbox.engines.docker.logs.lines import Position
+from sandbox.engines.docker.logs.order import Sorter
+from sandbox.engines.docker.logs.reading import NS, LostError, Reading, Source, find_sources
 from sandbox.errors import StackError
 from sandbox.events import LogRecord
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from sandbox.engines.docker.said import BuildSaid, ClassicStep, EndSaid, ImageSaid, clean, parse_line
+from sandbox.engines.docker.compose.said import BuildSaid, ClassicStep, EndSaid, ImageSaid, clean, parse_line
 
 _BASE = re.compile(r"failed to resolve source metadata for (\S+?): |FROM (\S+)")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox.engines.docker.target import Target, Tls
+from sandbox.engines.docker.discovery.target import Target, Tls
 from sandbox.errors import PreconditionError
 from sandbox.wait import Deadline
 

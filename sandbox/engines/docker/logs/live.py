@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator, Mapping
 
 from sandbox.engines.docker.containers import PROJECT
-from sandbox.engines.docker.log_order import Pace
-from sandbox.engines.docker.log_project import ProjectLog
-from sandbox.engines.docker.log_reading import NS, LostError, Reading, Source, find_sources
-from sandbox.engines.docker.stream import Stream
+from sandbox.engines.docker.logs.order import Pace
+from sandbox.engines.docker.logs.project import ProjectLog
+from sandbox.engines.docker.logs.reading import NS, LostError, Reading, Source, find_sources
+from sandbox.engines.docker.logs.stream import Stream
 from sandbox.errors import StackError
 from sandbox.events import LogRecord
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.engines.docker.failures import explain
-from sandbox.engines.docker.find import INSTALL_HINT
+from sandbox.engines.docker.compose.failures import explain
+from sandbox.engines.docker.discovery.find import INSTALL_HINT
 from sandbox.engines.marks import MARK
 from sandbox.errors import PreconditionError, SandboxError, StackError
 from sandbox.wait import Deadline

@@ -14,7 +14,7 @@ from sandbox.wait import Deadline
 if TYPE_CHECKING:
     from docker import APIClient
 
-    from sandbox.engines.docker.log_project import ProjectLog
+    from sandbox.engines.docker.logs.project import ProjectLog
 
 ENGINE_PATIENCE_S = 60.0
 """How long the engine may be away while it is followed: it restarts, or is updated."""
@@ -39,8 +39,8 @@ def read_container_logs(
 
     Raises: StackError when the engine cannot be asked, or does not come back while it is followed.
     """
-    from sandbox.engines.docker.log_project import ProjectLog
-    from sandbox.engines.docker.log_reading import LostError
+    from sandbox.engines.docker.logs.project import ProjectLog
+    from sandbox.engines.docker.logs.reading import LostError
 
     with contextlib.closing(open_client()) as client:
         log = ProjectLog(client, project, services, since_s)
@@ -61,8 +61,8 @@ def save_container_logs(client: "APIClient", project: str, folder: Path) -> None
 
     Never raises for what cannot be kept: it is no reason to keep the containers. The journal says so where it can.
     """
-    from sandbox.engines.docker.log_project import ProjectLog
-    from sandbox.engines.docker.log_reading import LostError
+    from sandbox.engines.docker.logs.project import ProjectLog
+    from sandbox.engines.docker.logs.reading import LostError
 
     with contextlib.suppress(OSError), contextlib.closing(JournalWriter(folder)) as journal:
         try:
@@ -80,8 +80,8 @@ def _chosen(records: "Iterator[LogRecord]", matching: Callable[[LogRecord], bool
 
 def _follow(log: "ProjectLog") -> Iterator[LogRecord]:
     """What comes, over restarts of the engine."""
-    from sandbox.engines.docker.log_live import Live
-    from sandbox.engines.docker.log_reading import LostError
+    from sandbox.engines.docker.logs.live import Live
+    from sandbox.engines.docker.logs.reading import LostError
 
     deadline = Deadline(ENGINE_PATIENCE_S)
     while True:
