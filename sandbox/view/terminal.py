@@ -1,6 +1,7 @@
 """Where things are printed: data on stdout, talk on stderr. Colours only on a terminal, and never with NO_COLOR."""
 
 import json
+import re
 import sys
 from typing import Any, TextIO
 
@@ -32,9 +33,14 @@ def _make_console(file: TextIO) -> Console:
     return _Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+# What a terminal obeys, or draws elsewhere, and JSON lets stand: C1, DEL, marks of direction, separators of lines.
+_OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
 def print_json(value: Any) -> None:
     """One JSON document, or one line of NDJSON, on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False)
+    sys.stdout.write(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 
 

@@ -1,4 +1,5 @@
 import io
+import json
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from sandbox.view.bundle import render_bundle
 from sandbox.view.errors import render_error
 from sandbox.view.headers import describe_life, shorten
 from sandbox.view.logs import record_as_json, render_record
-from sandbox.view.terminal import printable
+from sandbox.view.terminal import print_json, printable
 
 
 def text_of(renderable):
@@ -131,3 +132,12 @@ def test_a_bundle_has_a_row_for_each_part_and_shows_names_as_they_are():
         ["[red]x\\x1b[2J", "7", "bytes", "here", "already"],
         ["room.bundle", "36.9", "MB", "linux/amd64,", "sandbox", "0.1.0,", "Envoy", "1.40.0"],
     ]
+
+
+def test_json_has_nothing_that_a_terminal_obeys(capsys):
+    text = "a\x7fb\x9b31mc\u202ed\u2028é"
+    print_json({"line": text})
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == {"line": text}
+    assert all(char.isprintable() for char in printed.rstrip("\n"))
+    assert "é" in printed
