@@ -1,5 +1,7 @@
 """Which engine runs the stack: the registry, and the one place that chooses."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.config import Settings
@@ -21,7 +23,7 @@ def select_engine(settings: Settings, project: Project, state: State) -> Engine:
     """
     match settings.engine:
         case "docker":
-            chosen, other = _docker(settings, project, state), _local(project, state) if state.run.exists() else None
+            chosen, other = _docker(settings, project, state), _local(project, state) if _is_there(state.run) else None
         case "local":
             chosen, other = _local(project, state), _docker_if_marked(settings, project, state)
         case _:
@@ -55,17 +57,17 @@ def find_images(settings: Settings, project: Project, state: State) -> tuple[Ima
 
 
 def _best(settings: Settings, project: Project, state: State) -> Engine:
-    if state.run.exists():
+    if _is_there(state.run):
         return _local(project, state)
     try:
-        return _docker(settings, project, state, with_compose=not state.mounts.exists())
+        return _docker(settings, project, state, with_compose=not _is_there(state.mounts))
     except PreconditionError as error:
         return _local(project, state, because=f"{error.message}: the stack runs as processes")
 
 
 def _docker_if_marked(settings: Settings, project: Project, state: State) -> Engine | None:
     """Docker, if it has been given a stack to run; an engine that is gone runs none."""
-    if not state.mounts.exists():
+    if not _is_there(state.mounts):
         return None
     try:
         return _docker(settings, project, state)
@@ -97,3 +99,7 @@ def _local(project: Project, state: State, *, because: str = "") -> Engine:
     from sandbox.engines.local.engine import LocalEngine
 
     return LocalEngine(state, project.services_root, because=because)
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - before Python 3.14 the method raises in a closed folder

@@ -74,7 +74,7 @@ class DockerEngine:
             containers = read_containers(client, self._compose.name)
         try:
             begun_at = self._state.mounts.stat().st_mtime
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return describe_stack(containers, begun_at=None, being_started=False)
         return describe_stack(containers, begun_at=begun_at, being_started=is_locked(self._state.lock))
 
