@@ -24,16 +24,6 @@ def test_12_envoy_yaml_does_not_validate(own: Sandbox, project: Path, old: str, 
     assert own.leftovers() == []
 
 
-def test_12_a_broken_envoy_yaml_leaves_a_running_stack_alone(own: Sandbox, project: Path):
-    own.up()
-    before = own.docker.ids()
-    replace_text(project / "envoy" / "envoy.yaml", "connect_timeout: 2s", "connect_timeout: soon")
-    own.run("up").expect(0)
-    assert own.docker.ids() == before
-    own.down()
-    assert "connect_timeout" in own.run("up").expect(2).error
-
-
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -53,14 +43,18 @@ def test_12_compose_yaml_is_wrong(own: Sandbox, project: Path, old: str, new: st
     assert own.docker.ids() == {}
 
 
-def test_12_compose_yaml_is_wrong_by_now(own: Sandbox, project: Path):
-    """A stack is ended without it."""
+def test_12_files_are_wrong_by_now(own: Sandbox, project: Path):
+    """A running stack is left alone, and ended without them."""
     own.up()
+    before = own.docker.ids()
     (project / "compose.yaml").write_text("services: [\n")
-    assert own.json("status")["phase"] == "running"
+    replace_text(project / "envoy" / "envoy.yaml", "connect_timeout: 2s", "connect_timeout: soon")
+    own.run("up").expect(0)
     assert own.run("restart", "upstream").expect(2).error.startswith("error: compose.yaml: ")
     assert own.json("curl", "/")["status"] == 200
+    assert own.docker.ids() == before
     own.down()
+    assert "connect_timeout" in own.run("up").expect(2).error
 
 
 # 26: places that cannot be written to
