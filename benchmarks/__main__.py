@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks.docker import compare_docker, find_engine
+from benchmarks.docker import compare_docker, why_no_engine
 from benchmarks.measure import Comparison
 from benchmarks.startup import compare_help, compare_up
 
@@ -20,7 +20,7 @@ def main() -> None:
         _show(compare_up(flags.rounds, "tinygo"))
         _show(compare_up(flags.rounds, "go"))
     if flags.only in (None, "docker"):
-        missing = find_engine()
+        missing = why_no_engine()
         if missing:
             print(f"sandbox up (docker)    not measured: {missing}")
             return

@@ -105,7 +105,7 @@ def compare_docker(rounds: int) -> tuple[Comparison, str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def find_engine() -> str:
+def why_no_engine() -> str:
     """Why there is no engine to measure on; empty when there is one."""
     try:
         return "" if find_docker() else "Docker is not installed"

@@ -1,4 +1,4 @@
-"""What every engine can do: lifecycle and logs, nothing more."""
+"""What every engine can do (`Engine`, `Run`), and what one may be able to do (`Images`)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class PortTakenError(StackError):
 
 
 class Run(Protocol):
-    """A stack that is being started, and that ends with this process until it is adopted."""
+    """A stack that is being started; whoever started it adopts or aborts it."""
 
     def events(self, timeout_s: float) -> Sequence[EngineEvent]:
         """Wait for what happens next; empty when nothing did in time.
@@ -96,7 +96,7 @@ class Engine(Protocol):
         """
 
     def start(self, launches: Sequence[Launch], files: Mapping[str, bytes], labels: Mapping[str, str]) -> Run:
-        """Start all services at once. `files` are laid into Envoy's working folder, by relative name."""
+        """Start the services. `files` are those of Envoy's working folder, by relative name."""
 
     def stop(self, *, deadline: Deadline) -> Iterator[EngineEvent]:
         """End the stack, or clean up after one that crashed; nothing is left afterwards."""

@@ -11,7 +11,7 @@ from sandbox.wait import Deadline
 from sandbox.workspace import Project, State
 
 if TYPE_CHECKING:
-    from sandbox.engines.docker.discovery.find import DockerEngine as DockerFound
+    from sandbox.engines.docker.discovery.find import FoundDocker
 
 DOCKER_TIMEOUT_S = 3.0
 
@@ -86,7 +86,7 @@ def _docker(settings: Settings, project: Project, state: State, *, with_compose:
     return DockerEngine(project, state, settings, docker)
 
 
-def _find_docker(deadline: Deadline) -> "DockerFound":
+def _find_docker(deadline: Deadline) -> "FoundDocker":
     from sandbox.engines.docker.discovery.find import INSTALL_HINT, find_engine
 
     docker = find_engine(deadline)

@@ -1,4 +1,4 @@
-"""What the local engine is to start: the files in Envoy's working folder and one launch a service."""
+"""What an engine is to start: the files of Envoy's working folder and, for processes, one launch a service."""
 
 import hashlib
 import secrets

@@ -169,11 +169,11 @@ except OSError as error:
 
 
 def test_nothing_secret_is_in_environment_labels_or_logs(checkout: Checkout):
-    told = json.dumps(checkout.inspect()) + checkout.compose("logs")
     token = get(f"http://localhost:{checkout.ports['ingress']}/")[1]["x-auth"].removeprefix("Bearer ")
+    told = str(checkout.inspect()) + checkout.compose("logs")
+    assert "token fetched" in told, "the logs were really read"
     assert token not in told
-    assert "PRIVATE" not in told
-    assert '"d"' not in told
+    assert '"d":' not in told, "a private key"
 
 
 def layers(archive: bytes) -> Iterator[bytes]:
@@ -187,6 +187,12 @@ def layers(archive: bytes) -> Iterator[bytes]:
                     yield from (inner.extractfile(item).read() for item in inner if item.isfile())
             except tarfile.ReadError:
                 continue
+
+
+def named(image: str, checkout: Checkout) -> str:
+    """The names of an image, as a list; empty where there is no such image any more."""
+    words = ("docker", "image", "inspect", "--format", "{{.RepoTags}}", image)
+    return subprocess.run(words, env=checkout.environment, capture_output=True, text=True, check=False).stdout.strip()
 
 
 @pytest.mark.parametrize("buildkit", ["1", "0"], ids=["buildkit", "classic"])
@@ -210,5 +216,6 @@ def test_both_builders_build_it_and_leave_the_networks_secrets_out(checkout: Che
     finally:
         bundle.unlink()
         checkout.run("docker", "image", "rm", "--force", image)
-        for stage in reversed(made):  # what the classic builder keeps of the first stage; a base image stays, it has a name
-            subprocess.run(["docker", "image", "rm", stage], env=checkout.environment, capture_output=True, check=False)
+        for stage in reversed(made):  # what the classic builder keeps of the first stage; what has a name is not its
+            if named(stage, checkout) == "[]":
+                checkout.run("docker", "image", "rm", stage)

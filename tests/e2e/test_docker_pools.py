@@ -1,16 +1,12 @@
 """Fault 31: an engine that has no address range left for the stack's networks."""
 
-import os
-import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from docker_engine import DockerEngine
-from stacks import REPOSITORY
+from own_engine import run_engine
 
-ENGINE = REPOSITORY / ".ci" / "engine"
 ONE_RANGE = ("--default-address-pool", "base=10.233.0.0/24,size=24")
 """The stack has two networks."""
 
@@ -18,18 +14,8 @@ ONE_RANGE = ("--default-address-pool", "base=10.233.0.0/24,size=24")
 @pytest.fixture
 def small_engine(docker_engine: DockerEngine, tmp_path: Path) -> Iterator[dict[str, str]]:
     """An engine of our own whose ranges are few; the variables that lead to it."""
-    folder = tmp_path / "engine"
-    started = subprocess.run(
-        [ENGINE / "start", folder, "--", *ONE_RANGE], capture_output=True, text=True, timeout=280, check=False
-    )
-    if started.returncode and not os.environ.get("CI"):
-        pytest.skip(f"no engine of our own: {started.stderr.strip()}")
-    assert started.returncode == 0, started.stderr
-    words = (word for line in started.stdout.splitlines() for word in shlex.split(line)[1:])
-    try:
-        yield {name: value for name, value in (word.split("=", 1) for word in words) if name.startswith("DOCKER_")}
-    finally:
-        subprocess.run([ENGINE / "stop", folder], check=True, timeout=120)
+    with run_engine(tmp_path / "engine", *ONE_RANGE) as engine:
+        yield engine.environment
 
 
 @pytest.mark.slow

@@ -113,7 +113,7 @@ def test_nothing_secret_gets_out(no_docker):
         assert "Traceback" not in said
     checks = doctor(no_docker, 3)
     assert "HTTPS_PROXY, http_proxy" in checks["proxy"]["detail"]
-    assert checks["docker"]["detail"].startswith("DOCKER_HOST: its host is not known")
+    assert checks["docker"]["detail"].startswith("DOCKER_HOST: an engine on another machine")
     assert "SANDBOX_WORKERS" in checks["settings"]["detail"] or "SANDBOX_CONSOLE_TOKEN" in checks["settings"]["detail"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from sandbox.config import load_settings
 from sandbox.engines.docker import bundle
 from sandbox.engines.docker.bundle import PIECE_BYTES, DockerImages
-from sandbox.engines.docker.discovery.find import DockerEngine
+from sandbox.engines.docker.discovery.find import FoundDocker
 from sandbox.engines.docker.discovery.target import Target
 from sandbox.engines.docker.images import envoy_image, find_sources, sources_tag
 from sandbox.errors import ConfigError
@@ -58,7 +58,7 @@ def test_an_image_has_a_limit(monkeypatch):
 )
 def test_an_image_fits_by_its_name(tmp_path, use, name, fits):
     target = Target(url="unix:///none")
-    docker = DockerEngine(target=target, version="28", api_version="1.50", client_api_version="1.45")
+    docker = FoundDocker(target=target, version="28", api_version="1.50", client_api_version="1.45")
     settings = load_settings(tmp_path / "none", {"registry": "mirror.example.org"}, {})
     images = DockerImages(Project(root=HOME), State(root=tmp_path), settings, docker)
     assert images.fits(use, {"name": name}) is fits

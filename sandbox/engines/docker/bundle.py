@@ -37,7 +37,7 @@ SERVICES = "services"
 class DockerImages:
     """Implements `Images`: Envoy's own, and the one of the services."""
 
-    def __init__(self, project: Project, state: State, settings: Settings, docker: find.DockerEngine) -> None:
+    def __init__(self, project: Project, state: State, settings: Settings, docker: find.FoundDocker) -> None:
         self._project = project
         self._state = state
         self._settings = settings

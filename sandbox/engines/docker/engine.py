@@ -47,7 +47,7 @@ class DockerEngine:
 
     name = "docker"
 
-    def __init__(self, project: Project, state: State, settings: Settings, docker: find.DockerEngine) -> None:
+    def __init__(self, project: Project, state: State, settings: Settings, docker: find.FoundDocker) -> None:
         self._project = project
         self._state = state
         self._settings = settings
@@ -243,7 +243,7 @@ class DockerEngine:
         return read_journal(self._state.logs, wanted=wanted, tail=tail, while_=None)
 
 
-def make_compose(project: Project, state: State, docker: find.DockerEngine) -> Compose:
+def make_compose(project: Project, state: State, docker: find.FoundDocker) -> Compose:
     """How `docker compose` is called for this project."""
     file = project.root / "compose.yaml"
     return Compose(

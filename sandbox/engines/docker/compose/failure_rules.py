@@ -150,14 +150,6 @@ RULES: tuple[Rule, ...] = (
 )
 
 BUILD_RULES: tuple[Rule, ...] = (
-    # What the user set.
-    _rule(r"empty compose file", "compose.yaml is empty", "git checkout compose.yaml", ConfigError),
-    _rule(
-        r"unknown operating system or architecture|does not match the specified platform",
-        "no image fits the platform that is asked for",
-        "unset DOCKER_DEFAULT_PLATFORM",
-        ConfigError,
-    ),
     _rule(
         r"certificate_verify_failed|certificate verify failed|self-signed certificate|sslcertverificationerror",
         "packages cannot be fetched: a certificate is not trusted, as where a proxy opens TLS",

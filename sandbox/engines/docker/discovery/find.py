@@ -14,7 +14,7 @@ from sandbox.wait import Deadline
 if TYPE_CHECKING:
     from docker import APIClient
 
-__all__ = ["DockerEngine", "Target", "check_compose", "find_docker", "find_engine", "find_target", "open_client"]
+__all__ = ["FoundDocker", "Target", "check_compose", "find_docker", "find_engine", "find_target", "open_client"]
 
 ANSWER_TIMEOUT_S = 3.0
 INSTALL_HINT = "https://docs.docker.com/engine/install/"
@@ -27,7 +27,7 @@ _VERSION = re.compile(r"v?(\d[\w.+-]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DockerEngine:
+class FoundDocker:
     """An engine that answers. Versions as Docker prints them, without a `v`; that of compose is empty where nobody asked.
 
     `client_api_version` is one that both the engine and the SDK speak.
@@ -40,7 +40,7 @@ class DockerEngine:
     compose_version: str = ""
 
 
-def find_docker(timeout_s: float = ANSWER_TIMEOUT_S) -> DockerEngine | None:
+def find_docker(timeout_s: float = ANSWER_TIMEOUT_S) -> FoundDocker | None:
     """Ask the engine that `docker` would use, then its compose plugin; None when Docker is not installed.
 
     Raises: PreconditionError when it is installed and can't be used: no context, no permission, daemon down or silent, on
@@ -51,7 +51,7 @@ def find_docker(timeout_s: float = ANSWER_TIMEOUT_S) -> DockerEngine | None:
     return engine and replace(engine, compose_version=check_compose(deadline))
 
 
-def find_engine(deadline: Deadline) -> DockerEngine | None:
+def find_engine(deadline: Deadline) -> FoundDocker | None:
     """Ask the engine alone: a few milliseconds, and no import of the docker SDK.
 
     Raises: PreconditionError as `find_docker` does.
@@ -62,9 +62,7 @@ def find_engine(deadline: Deadline) -> DockerEngine | None:
     says = ask_version(target, deadline)
     newest, oldest = str(says.get("ApiVersion", "")), str(says.get("MinAPIVersion", ""))
     spoken = max(min(newest or CLIENT_API_VERSION, CLIENT_API_VERSION, key=_numbers), oldest, key=_numbers)
-    return DockerEngine(
-        target=target, version=str(says.get("Version", "?")), api_version=newest or "?", client_api_version=spoken
-    )
+    return FoundDocker(target=target, version=str(says.get("Version", "?")), api_version=newest or "?", client_api_version=spoken)
 
 
 def check_compose(deadline: Deadline) -> str:
@@ -89,7 +87,7 @@ def check_compose(deadline: Deadline) -> str:
 def open_client(target: Target, timeout_s: float, *, api_version: str | None = None) -> "APIClient":
     """The docker SDK's client; `timeout_s` is for each request. Whoever opens it closes it.
 
-    `api_version` is `DockerEngine.client_api_version`; without one the SDK asks first. There is no version that serves all:
+    `api_version` is `FoundDocker.client_api_version`; without one the SDK asks first. There is no version that serves all:
     engine 24 speaks 1.43 at most, engine 29 speaks 1.44 at least.
     """
     from docker import APIClient
