@@ -244,7 +244,7 @@ def test_13_keep_leaves_it_for_inspection(own: Sandbox, project):
     states = {item["name"]: item["state"] for item in own.status()["services"]}
     assert states == {"envoy": "running", "jwt-api": "running", "console": "running", "upstream": "exited"}
     again = own.run("up").expect(5)
-    assert again.error == "error: a stack runs, but upstream is exited"
+    assert again.error == "error: a stack runs, but upstream has exited"
     own.down()
 
 
