@@ -144,7 +144,7 @@ RULES: tuple[Rule, ...] = (
     _rule(
         r"container (?P<name>\S+) (?P<how>exited \(\d+\)|is unhealthy)",
         "the container {name} {how}",
-        "docker logs {name}",
+        "sandbox logs (and sandbox up --keep leaves the stack for a look)",
         StackError,
     ),
 )
