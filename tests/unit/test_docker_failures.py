@@ -159,15 +159,15 @@ def test_no_port_where_none_is_taken(name):
         ("Error response from daemon: all predefined address pools have been fully subnetted", "no address range left"),
         # Docker Desktop: github.com/hiero-ledger/hiero-local-node/issues/819
         (
-            "Mounts denied: \nThe path /opt/work/envoy.yaml is not shared from the host and is not known to Docker.\nYou can …",
-            "does not see /opt/work/envoy.yaml,",
+            "Mounts denied: \nThe path /opt/mine/envoy.yaml is not shared from the host and is not known to Docker.\nYou can …",
+            "does not see /opt/mine/envoy.yaml,",
         ),
         # Docker Desktop: github.com/spurin/diveintoansible-lab/issues/53
         ("error while creating mount source path '/host_mnt/c/x': mkdir /host_mnt/c: operation not permitted", "/host_mnt/c/x,"),
         # The engine makes a folder for a file that it does not see: github.com/moby/moby/issues/34167
         (
-            'error mounting "/work/envoy.yaml" to rootfs at "/x": … Are you trying to mount a directory onto a file',
-            "does not see /work/envoy.yaml,",
+            'error mounting "/mine/envoy.yaml" to rootfs at "/x": … Are you trying to mount a directory onto a file',
+            "does not see /mine/envoy.yaml,",
         ),
         # Docker Hub: docs.docker.com/docker-hub/usage
         ("toomanyrequests: You have reached your pull rate limit.", RATE),

@@ -63,12 +63,12 @@ def test_an_engine_at_a_usual_place_is_found_and_docker_is_told(home, owner):
 
 def test_a_folder_of_colimas_own(home, monkeypatch):
     monkeypatch.setenv("COLIMA_HOME", str(home / "c"))
-    monkeypatch.setenv("COLIMA_PROFILE", "work")
-    make_dead(home / "c/work/docker.sock")
-    assert find_target().url == f"unix://{home}/c/work/docker.sock"
+    monkeypatch.setenv("COLIMA_PROFILE", "mine")
+    make_dead(home / "c/mine/docker.sock")
+    assert find_target().url == f"unix://{home}/c/mine/docker.sock"
     monkeypatch.delenv("COLIMA_HOME")
-    make_dead(home / "colima/work/docker.sock")
-    assert find_target().url == f"unix://{home}/colima/work/docker.sock"
+    make_dead(home / "colima/mine/docker.sock")
+    assert find_target().url == f"unix://{home}/colima/mine/docker.sock"
 
 
 def test_one_that_answers_goes_before_one_that_was_left(home):
