@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
@@ -89,18 +89,12 @@ async def _ask_envoy(client: AdminClient) -> EnvoyStatus:
 
 
 async def _ask_filter(client: AdminClient) -> tuple[FilterStatus, TokenStatus]:
-    every: dict[str, Any] = {"format": "json", "filter": admin.FILTER_STATS}
-    # A gauge is 0 before it was ever set; `usedonly` leaves it out then.
-    used = {"format": "json", "usedonly": "", "filter": f"^{admin.TOKEN_AGE}$"}
+    query = {"format": "json", "filter": admin.FILTER_STATS}
     try:
-        stats, age = await asyncio.gather(
-            client.read("/stats", timeout_s=PATIENCE_S, query=every),
-            client.read("/stats", timeout_s=PATIENCE_S, query=used),
-        )
+        stats = await client.read("/stats", timeout_s=PATIENCE_S, query=query)
     except AdminError:
-        stats, age = b"", b""
+        stats = b""
     facts = admin.parse_filter(admin.parse_stats(stats))
-    age_s = admin.parse_stats(age).get(admin.TOKEN_AGE)
     return (
         FilterStatus(
             name=FILTER_NAME,
@@ -109,7 +103,7 @@ async def _ask_filter(client: AdminClient) -> tuple[FilterStatus, TokenStatus]:
             rejected=facts.rejected,
             failed=facts.failed,
         ),
-        TokenStatus(age_s=age_s if isinstance(age_s, int) else None, fetches=dict(facts.fetches)),
+        TokenStatus(age_s=facts.token_age_s, fetches=dict(facts.fetches)),
     )
 
 

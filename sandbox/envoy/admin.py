@@ -15,9 +15,8 @@ from sandbox.stack import FILTER_NAME
 if TYPE_CHECKING:
     import httpx2
 
-FETCH_PREFIX = f"wasmcustom.{FILTER_NAME}.fetch."
-TOKEN_AGE = f"wasmcustom.{FILTER_NAME}.token_age_seconds"
-
+_FETCH = f"wasmcustom.{FILTER_NAME}.fetch."
+_TOKEN_AGE = f"wasmcustom.{FILTER_NAME}.token_age_seconds"
 _DISCOVERY = f"extension_config_discovery.http_filter.{FILTER_NAME}."
 # Source: Envoy 1.40, names as /stats prints them. `version_text` is `<sha256 of the module>-<of the configuration>`.
 _VERSION_TEXT = re.compile(r"([0-9a-f]{64})-[0-9a-f]{12}")
@@ -70,29 +69,31 @@ def parse_stats(text: str | bytes) -> Mapping[str, int | str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterFacts:
-    """Which filter Envoy runs; None is "Envoy did not say"."""
+    """Which filter Envoy runs; None is "Envoy did not say". `token_age_s` is whole seconds, None before the first token."""
 
     version: str | None
     module_sha256: str | None
     rejected: int | None
     failed: int | None
     fetches: Mapping[str, int]
+    token_age_s: int | None
 
 
 def parse_filter(stats: Mapping[str, int | str]) -> FilterFacts:
     """Find the filter in what `FILTER_STATS` selects."""
     version = stats.get(f"{_DISCOVERY}version_text")
     match = _VERSION_TEXT.fullmatch(version) if isinstance(version, str) else None
+    fetches = {
+        name.removeprefix(_FETCH): value for name, value in stats.items() if name.startswith(_FETCH) and isinstance(value, int)
+    }
     return FilterFacts(
         version=str(version) if version else None,
         module_sha256=match[1] if match else None,
         rejected=_number(stats.get(f"{_DISCOVERY}update_rejected")),
         failed=_number(stats.get(f"{_DISCOVERY}update_failure")),
-        fetches={
-            name.removeprefix(FETCH_PREFIX): value
-            for name, value in stats.items()
-            if name.startswith(FETCH_PREFIX) and isinstance(value, int)
-        },
+        fetches=fetches,
+        # A gauge is 0 before it was ever set.
+        token_age_s=_number(stats.get(_TOKEN_AGE)) if fetches.get("success") else None,
     )
 
 

@@ -17,6 +17,7 @@ STATS = {
         {"name": "wasmcustom.token_injector.fetch.success", "value": 3},
         {"name": "wasmcustom.token_injector.fetch.timeout", "value": 0},
         {"name": "wasmcustom.token_injector.injected.response", "value": 7},
+        {"name": "wasmcustom.token_injector.token_age_seconds", "value": 4},
         {"histograms": {"supported_quantiles": [0], "computed_quantiles": []}},
     ]
 }
@@ -51,6 +52,14 @@ def test_the_filter() -> None:
     assert facts.module_sha256 == MODULE
     assert (facts.failed, facts.rejected) == (1, 2)
     assert facts.fetches == {"success": 3, "timeout": 0}
+    assert facts.token_age_s == 4
+
+
+def test_a_token_has_no_age_before_the_first_one() -> None:
+    gauge = {"wasmcustom.token_injector.token_age_seconds": 0}
+    assert parse_filter(gauge).token_age_s is None
+    assert parse_filter({**gauge, "wasmcustom.token_injector.fetch.success": 0}).token_age_s is None
+    assert parse_filter({**gauge, "wasmcustom.token_injector.fetch.success": 1}).token_age_s == 0
 
 
 def test_a_version_of_another_form_names_no_module() -> None:
