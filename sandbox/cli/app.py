@@ -105,10 +105,9 @@ def _print_error(error: SandboxError) -> None:
 
 
 def _report_bug(error: Exception) -> None:
-    from sandbox.cli.crash import write_crash_file
+    from sandbox.cli.crash import report_bug
 
-    where = write_crash_file(error)
-    typer.echo(f"error: {type(error).__name__}: {error}\nThis is a bug of the sandbox. {where}\n", err=True, nl=False)
+    typer.echo(report_bug(error), err=True, nl=False)
 
 
 app = typer.Typer(

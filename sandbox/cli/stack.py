@@ -118,6 +118,7 @@ def _show(events: "Iterator[Event | LogRecord]", output: Output) -> None:
     from dataclasses import asdict
 
     from sandbox.events import LogRecord, Notice, Progress, Ready, ServiceExited, ServiceStopped, Step, Stopped
+    from sandbox.observe.redact import redact_json
     from sandbox.view import steps
     from sandbox.view.logs import render_record
     from sandbox.view.progress import ProgressDisplay
@@ -138,7 +139,7 @@ def _show(events: "Iterator[Event | LogRecord]", output: Output) -> None:
                 case Stopped():
                     talk.print(steps.render_stopped(event))
                 case Ready() if output is Output.JSON:
-                    print_json(asdict(event))
+                    print_json(redact_json(asdict(event)))
                 case Ready():
                     data.print(steps.render_ready(event))
                 case LogRecord():

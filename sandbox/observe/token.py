@@ -50,6 +50,16 @@ def decode_token(value: str, jwks: Mapping[str, Any] | None) -> Token | None:
     )
 
 
+def describe_life(seconds: float | None) -> str:
+    """How long a token still lives, in words."""
+    if seconds is None or not math.isfinite(seconds):
+        return "never expires"
+    if seconds <= 0:
+        return f"expired {-seconds:.0f} s ago"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest:02} s left" if minutes else f"{rest} s left"
+
+
 def _object(part: str) -> dict[str, Any]:
     value = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     if isinstance(value, dict):

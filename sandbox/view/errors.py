@@ -3,15 +3,21 @@
 from rich.text import Text
 
 from sandbox.errors import SandboxError
+from sandbox.observe.redact import redact
 from sandbox.view.terminal import printable
 
 
 def render_error(error: SandboxError) -> Text:
     """`error: …`, the details indented, and a hint that can be pasted."""
-    text = Text.assemble(("error: ", "bold red"), printable(error.message))
+    text = Text.assemble(("error: ", "bold red"), _shown(error.message))
     for line in error.details.splitlines():
-        text.append(f"\n  {printable(line)}", "dim")
+        text.append(f"\n  {_shown(line)}", "dim")
     if error.hint:
         text.append("\nhint: ", "bold")
-        text.append(printable(error.hint))
+        text.append(_shown(error.hint))
     return text
+
+
+def _shown(text: str) -> str:
+    """Much of it is quoted from others."""
+    return printable(redact(text))

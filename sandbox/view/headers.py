@@ -1,30 +1,14 @@
 """Headers and tokens as text."""
 
-import math
-
 from rich.text import Text
 
-from sandbox.observe.token import Token
-
-SHORT = 24
-
-
-def shorten(value: str) -> str:
-    """A bearer token by its first characters; other values as they are."""
-    scheme, space, token = value.partition(" ")
-    if not space:
-        scheme, token = "", value
-    return f"{scheme}{space}{token[:SHORT]}…" if token.count(".") == 2 and token.startswith("eyJ") else value
+from sandbox.observe.redact import redact
+from sandbox.observe.token import Token, describe_life
 
 
-def describe_life(seconds: float | None) -> str:
-    """How long a token still lives, in words."""
-    if seconds is None or not math.isfinite(seconds):
-        return "never expires"
-    if seconds <= 0:
-        return f"expired {-seconds:.0f} s ago"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest:02} s left" if minutes else f"{rest} s left"
+def shorten(value: str, *, secrets: bool = False) -> str:
+    """A header's value beside which `render_token` stands: without its token; `secrets`: as it is."""
+    return value if secrets else redact(value, facts=False)
 
 
 def render_token(token: Token) -> Text:

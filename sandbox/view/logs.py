@@ -9,6 +9,7 @@ from rich.text import Text
 from sandbox.events import LogRecord
 from sandbox.observe.envoy_log import parse_envoy_line
 from sandbox.observe.log_line import LogLine, parse_service_line
+from sandbox.observe.redact import redact, redact_json
 from sandbox.stack import CONSOLE, ENVOY, JWT_API, UPSTREAM
 from sandbox.view.terminal import printable
 
@@ -17,8 +18,8 @@ _LEVELS = {"warning": "yellow", "error": "red", "critical": "bold red", "debug":
 _COLOURS = {ENVOY.name: "blue", JWT_API.name: "magenta", UPSTREAM.name: "cyan", CONSOLE.name: "white", FILTER: "bold green"}
 
 
-def render_record(record: LogRecord) -> Text:
-    """Time, service, level, text; the filter's own lines stand under `filter`, apart from Envoy's."""
+def render_record(record: LogRecord, *, secrets: bool = False) -> Text:
+    """Time, service, level, text; the filter's own lines stand under `filter`, apart from Envoy's. `secrets`: with tokens."""
     line = parse_record(record)
     seconds, rest = divmod(line.time_s or record.time_s, 1)
     clock = time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(rest * 1000):03}"
@@ -27,8 +28,12 @@ def render_record(record: LogRecord) -> Text:
     if line.level:
         text.append(f"{line.level:<9}", _LEVELS.get(line.level, ""))
         if line.component and not line.plugin:
-            text.append(f"{printable(line.component)}: ", "dim")
-    return text.append(printable(line.text))
+            text.append(f"{_shown(line.component, secrets)}: ", "dim")
+    return text.append(_shown(line.text, secrets))
+
+
+def _shown(text: str, secrets: bool) -> str:
+    return printable(text if secrets else redact(text))
 
 
 def parse_record(record: LogRecord) -> LogLine:
@@ -36,11 +41,11 @@ def parse_record(record: LogRecord) -> LogLine:
     return (parse_envoy_line if record.service == ENVOY.name else parse_service_line)(record.line)
 
 
-def record_as_json(record: LogRecord) -> dict[str, Any]:
-    """The record for NDJSON."""
+def record_as_json(record: LogRecord, *, secrets: bool = False) -> dict[str, Any]:
+    """The record for NDJSON; `secrets`: with tokens."""
     line = parse_record(record)
     stamp = datetime.fromtimestamp(line.time_s or record.time_s, UTC).isoformat(timespec="microseconds")
-    return {
+    value = {
         "time": stamp.replace("+00:00", "Z"),
         "service": record.service,
         "filter": bool(line.plugin),
@@ -48,3 +53,4 @@ def record_as_json(record: LogRecord) -> dict[str, Any]:
         "component": line.component or None,
         "text": line.text,
     }
+    return value if secrets else dict(redact_json(value))

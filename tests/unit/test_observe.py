@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from sandbox.observe.envoy_log import configuration_error, parse_envoy_line, refusal
 from sandbox.observe.log_line import parse_service_line
-from sandbox.observe.token import decode_token
-from sandbox.view.headers import describe_life
+from sandbox.observe.token import decode_token, describe_life
 
 
 def envoy_line(**fields):

@@ -8,10 +8,11 @@ from rich.console import Console
 
 from sandbox.errors import SandboxError
 from sandbox.events import Answer, Bundled, BundlePart, LogRecord
+from sandbox.observe.token import describe_life
 from sandbox.view.answer import render_answer
 from sandbox.view.bundle import render_bundle
 from sandbox.view.errors import render_error
-from sandbox.view.headers import describe_life, shorten
+from sandbox.view.headers import shorten
 from sandbox.view.logs import record_as_json, render_record
 from sandbox.view.terminal import print_json, printable
 
@@ -55,8 +56,8 @@ def test_an_error_begins_with_its_cause_and_ends_with_the_way_on():
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ("Bearer eyJhbGciOiJFUzI1NiIsInR5.cGF5bG9hZA.c2ln", "Bearer eyJhbGciOiJFUzI1NiIsInR5…"),
-        ("eyJhbGciOiJFUzI1NiIsInR5.cGF5bG9hZA.c2ln", "eyJhbGciOiJFUzI1NiIsInR5…"),
+        ("Bearer eyJhbGciOiJFUzI1NiIsInR5.cGF5bG9hZA.c2ln", "Bearer eyJ…"),
+        ("eyJhbGciOiJFUzI1NiIsInR5.cGF5bG9hZA.c2ln", "eyJ…"),
         ("hello from wasm", "hello from wasm"),
         ("1.2.3", "1.2.3"),
         ("", ""),

@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+from sandbox.observe.redact import redact
 from sandbox.workspace import named_state_folder
 
 SHORTEST_SECRET = 8
@@ -13,8 +14,9 @@ _TOLD = re.compile(r"^(SANDBOX|DOCKER)_|PROXY|TOKEN|SECRET|PASS|KEY|CREDENTIAL",
 """Variables whose values may be secret, or name machines and people."""
 
 
-def redact(text: str) -> str:
-    """`text` without values from the environment and the settings, the home folder and the user's name."""
+def redact_report(text: str) -> str:
+    """`text` without tokens, values from the environment and the settings, the home folder and the user's name."""
+    text = redact(text)
     text = re.sub(r""", not (['"]).*\1""", "", text)
     told = {name: value for name, value in os.environ.items() if value and _TOLD.search(name)}
     for name, value in sorted(told.items(), key=lambda item: -len(item[1])):

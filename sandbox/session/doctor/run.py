@@ -10,7 +10,7 @@ from sandbox.events import Check
 from sandbox.session.doctor.base import FAILED, CheckFunction, name_of
 from sandbox.session.doctor.checks import CHECKS
 from sandbox.session.doctor.facts import Facts, read_facts
-from sandbox.session.doctor.redaction import redact
+from sandbox.session.doctor.redaction import redact_report
 from sandbox.wait import Deadline
 
 LIMIT_S = 6.0
@@ -25,7 +25,7 @@ def run_doctor() -> Iterator[Check]:
     for name, answer in running:
         try:
             found = _settle(name, answer.get(timeout=deadline.remaining_s))
-            yield replace(found, detail=redact(found.detail), fix=redact(found.fix))
+            yield replace(found, detail=redact_report(found.detail), fix=redact_report(found.fix))
         except queue.Empty:
             yield Check(name=name, state=FAILED, detail=f"no answer within {LIMIT_S:g} s", fix="sandbox doctor")
 
