@@ -1,9 +1,11 @@
 """Write the parts of the documents that are made from the code; `--check` only says whether they are as the code has them.
 
-docs/architecture.md: the table of modules. docs/cli.md: the help of every command.
+docs/architecture.md: the table of modules. docs/cli.md: the help of every command. docs/exchange.schema.json: what console and
+`sandbox watch -o json` print of an exchange.
 """
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +19,8 @@ def main() -> int:
     """Write or check; 1 when a check fails."""
     check = sys.argv[1:] == ["--check"]
     stale = []
-    for path, text in ((ROOT / "docs/architecture.md", architecture()), (ROOT / "docs/cli.md", cli())):
+    for name, make in (("architecture.md", architecture), ("cli.md", cli), ("exchange.schema.json", exchange_schema)):
+        path, text = ROOT / "docs" / name, make()
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(path)
@@ -60,6 +63,16 @@ def cli() -> str:
 
     head = "# Commands\n\nMade by `make docs` from the help texts.\n"
     return "\n".join([head, *sections()])
+
+
+def exchange_schema() -> str:
+    """JSON Schema of the record."""
+    from pydantic import TypeAdapter
+
+    from sandbox.observe.exchange import Exchange
+
+    schema = TypeAdapter(Exchange).json_schema(mode="serialization")
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=1) + "\n"
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sandbox.observe.headers import Headers
 from sandbox.observe.token import Token
-
-Headers = tuple[tuple[str, str], ...]
-"""In order, names in lower case, duplicates kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,17 @@
 """The HTTP face of the console."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from sandbox.console.access import READ_METHODS, Gate
+from sandbox.console.access import READ_METHODS, Gate, find_token_refusal, load_token
 from sandbox.console.clients import open_clients
 from sandbox.console.proxy import OFFERED, WITHHELD, AdminPage
 from sandbox.console.settings import Settings
@@ -51,6 +51,7 @@ _NO_ANSWER: dict[int | str, dict[str, Any]] = {502: {"model": Problem, "descript
 _TOO_LATE: dict[int | str, dict[str, Any]] = {504: {"model": Problem, "description": "Envoy is silent for 10 s"}}
 _CONSOLE = {
     "/": "This list",
+    "/api/exchanges": "Every request through the ingress, before and after the filter, as it happens (server-sent events)",
     "/api/jwks": "The public keys of the JWT API",
     "/api/status": "What Envoy, the filter, its token and the services are doing",
     "/healthz": "Whether the console answers",
@@ -97,6 +98,33 @@ async def jwks(request: Request) -> Response:
     if answer.status_code != 200:
         raise HTTPException(502, f"the JWT API answered {answer.status_code}")
     return Response(answer.content, media_type="application/json")
+
+
+@router.get(
+    "/api/exchanges",
+    summary="Every request through the ingress, before and after the filter, as it happens",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}, 401: {"model": Problem, "description": "Not the project's token"}},
+)
+async def exchanges(
+    request: Request,
+    since: Annotated[float | None, Query(description="Begin with what is kept since then, in seconds since the epoch")] = None,
+    secrets: Annotated[bool, Query(description="Show tokens in full, which needs the project's token")] = False,
+) -> Response:
+    """Server-sent events: `exchange` (docs/exchange.schema.json), `tap`, `filter`, `token`, `dropped`; never an end.
+
+    The taps are attached as long as somebody watches. A viewer that is slow loses the oldest and is told how many.
+    """
+    settings: Settings = request.app.state.settings
+    if secrets and (refusal := find_token_refusal(request.scope["headers"], load_token(settings.token_file))):
+        raise HTTPException(refusal.status, refusal.reason, {"www-authenticate": "Bearer"})
+
+    async def texts() -> AsyncGenerator[bytes]:
+        async with request.app.state.exchanges.watch(since_s=since, secrets=secrets) as viewer:
+            async for text in viewer.texts():
+                yield text
+
+    return StreamingResponse(texts(), media_type="text/event-stream")
 
 
 def _page(path: str) -> Callable[[Request], Awaitable[AdminPage]]:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from sandbox.console.exchanges import Exchanges
 from sandbox.console.settings import Settings
 from sandbox.envoy.admin import AdminClient
 
@@ -22,12 +23,13 @@ class Lookups(ThreadPoolExecutor):
 
 @asynccontextmanager
 async def open_clients(app: FastAPI) -> AsyncGenerator[None]:
-    """Set `app.state.admin` and `app.state.http`."""
+    """Set `app.state.admin`, `app.state.exchanges` and `app.state.http`."""
     import httpx2
 
     settings: Settings = app.state.settings
     asyncio.get_running_loop().set_default_executor(Lookups(max_workers=4))
     app.state.admin = AdminClient(settings.admin_socket)
+    app.state.exchanges = Exchanges(app.state.admin)
     # All is plain HTTP: trusting no authority saves reading the list of all of them.
     async with httpx2.AsyncClient(trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as app.state.http:
         yield

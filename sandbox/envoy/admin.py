@@ -1,10 +1,10 @@
-"""Envoy's admin interface over its Unix socket: GET only, and what its answers mean. The console is its only user."""
+"""Envoy's admin interface over its Unix socket, and what its answers mean. The console is its only user."""
 
 import asyncio
 import json
 import re
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,12 @@ _TOKEN_AGE = f"wasmcustom.{FILTER_NAME}.token_age_seconds"
 _DISCOVERY = f"extension_config_discovery.http_filter.{FILTER_NAME}."
 # Source: Envoy 1.40, names as /stats prints them. `version_text` is `<sha256 of the module>-<of the configuration>`.
 _VERSION_TEXT = re.compile(r"([0-9a-f]{64})-[0-9a-f]{12}")
+
+TAP_ID = "exchanges"
+"""What both taps in envoy.yaml are called for the admin interface."""
+
+INGRESS_REQUESTS = "http.ingress.downstream_rq_total"
+INGRESS_ACTIVE = "http.ingress.downstream_rq_active"
 
 FILTER_STATS = rf"^(extension_config_discovery\.http_filter|wasmcustom)\.{FILTER_NAME}\."
 """For `?filter=`: everything that Envoy and the filter itself count about the filter."""
@@ -65,6 +71,11 @@ def parse_stats(text: str | bytes) -> Mapping[str, int | str]:
         for item in (items if isinstance(items, list) else ())
         if isinstance(item, dict) and isinstance(item.get("name"), str) and isinstance(item.get("value"), int | str)
     }
+
+
+def parse_number(stats: Mapping[str, int | str], name: str) -> int:
+    """Find a counter or gauge; 0 when it is not there."""
+    return _number(stats.get(name)) or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +152,33 @@ class AdminClient:
             yield answer
 
     @asynccontextmanager
+    async def tap(self, *, id_suffix: str) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """Attach to the taps of envoy.yaml; the bytes are for `observe.tap`. Only requests whose x-request-id ends so are seen.
+
+        Envoy has one such stream at a time. It works it off on its main thread without a limit: what is not read, or what comes
+        faster than that thread works, piles up in Envoy's memory.
+
+        Raises: AdminError, also from reading the bytes.
+        """
+        # Not streaming, both taps would show what the headers were at the end; in any other format Envoy 1.40 aborts.
+        match = {"http_request_headers_match": {"headers": [_ends(id_suffix)]}} if id_suffix else {"any_match": True}
+        sink = {"format": "JSON_BODY_AS_BYTES", "streaming_admin": {}}
+        output = {"streaming": True, "max_buffered_rx_bytes": 0, "max_buffered_tx_bytes": 0, "sinks": [sink]}
+        body = {"config_id": TAP_ID, "tap_config": {"match": match, "output_config": output}}
+        async with self._stream("/tap", query=None, timeout_s=None, body=body) as answer:
+            if answer.status_code != 200:
+                reason = (await answer.aread()).decode(errors="replace")
+                raise AdminError(f"Envoy does not let us watch: {reason}")
+            yield answer.aiter_raw()
+
+    @asynccontextmanager
     async def _stream(
-        self, path: str, *, query: bytes | Mapping[str, str] | None, timeout_s: float | None
+        self,
+        path: str,
+        *,
+        query: bytes | Mapping[str, str] | None,
+        timeout_s: float | None,
+        body: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator["httpx2.Response"]:
         import httpx2
 
@@ -150,7 +186,7 @@ class AdminClient:
         url = url.copy_with(query=query) if isinstance(query, bytes) and query else url
         params = query if isinstance(query, Mapping) else None
         try:
-            async with self._client.stream("GET", url, params=params, timeout=timeout_s) as answer:
+            async with self._client.stream("POST" if body else "GET", url, params=params, json=body, timeout=timeout_s) as answer:
                 yield answer
         except httpx2.TimeoutException:
             raise AdminError(f"Envoy's admin interface was silent for {timeout_s:g} s", busy=True) from None
@@ -158,6 +194,10 @@ class AdminClient:
             raise AdminError("Envoy's admin interface can't be reached: Envoy is not running, or just starting") from None
         except httpx2.TransportError:
             raise AdminError("Envoy's admin interface broke the connection off") from None
+
+
+def _ends(suffix: str) -> Mapping[str, Any]:
+    return {"name": "x-request-id", "string_match": {"suffix": suffix}}
 
 
 def _parse_object(text: str | bytes) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from sandbox.envoy.resource import Injected
 from sandbox.errors import ConfigError, StackError
-from sandbox.events import Answer, Headers
+from sandbox.events import Answer
+from sandbox.observe.headers import Headers
 from sandbox.observe.token import decode_token
 from sandbox.session.console import read_jwks, read_status
 from sandbox.session.context import Context, open_client, running_stack

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.envoy.resource import Injected
-from sandbox.events import Headers
+from sandbox.observe.headers import Headers
 
 if TYPE_CHECKING:
     import httpx2

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from sandbox.engines.base import Engine
 from sandbox.errors import StackError
-from sandbox.events import EngineEvent, Headers, ServiceHealthy, ServiceStarted
+from sandbox.events import EngineEvent, ServiceHealthy, ServiceStarted
+from sandbox.observe.headers import Headers
 from sandbox.observe.token import Token, decode_token
 from sandbox.session.console import ConsoleStatus, read_jwks, read_status
 from sandbox.session.context import open_client

@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from sandbox.events import Answer, Headers
+from sandbox.events import Answer
+from sandbox.observe.headers import Headers
 from sandbox.view.headers import render_token, shorten
 from sandbox.view.terminal import printable
 

@@ -1,0 +1,134 @@
+"""One time of being attached to Envoy's taps: reads what they tell, and beside it what Envoy counts."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from sandbox.console.sampling import RATE, Sampling
+from sandbox.console.viewers import Event, dropped
+from sandbox.envoy import admin
+from sandbox.envoy.admin import AdminClient, AdminError
+from sandbox.observe.tap import Assembler, SegmentReader
+
+LOOK_EVERY_S = 0.1
+LOOK_TIMEOUT_S = 10.0
+GLANCE_S = 0.03
+"""Between the two looks that tell how many requests there are, before the taps are attached."""
+CHOKED_S = 0.25
+"""So long without an answer Envoy's main thread has too much to do, or compiles a filter."""
+GIVE_UP_S = 20.0
+"""Envoy itself gives an upstream 15 s, if the route does not say otherwise."""
+
+_STATS = {"format": "json", "filter": f"{admin.FILTER_STATS}|^{admin.INGRESS_REQUESTS}$|^{admin.INGRESS_ACTIVE}$"}
+
+
+class Attachment:
+    """Lasts until Envoy ends, or another share of the requests is to be seen.
+
+    What it sees goes to `publish`, and what became of taps, filter and token, again and again, to `tell`.
+    """
+
+    def __init__(
+        self,
+        client: AdminClient,
+        sampling: Sampling,
+        *,
+        publish: Callable[[Event], None],
+        tell: Callable[[str, Mapping[str, object]], None],
+    ) -> None:
+        self._client = client
+        self._sampling = sampling
+        self._publish = publish
+        self._tell = tell
+        self._assembler = Assembler()
+
+    async def last(self) -> None:
+        """Attach and stay so.
+
+        Raises: AdminError when Envoy ends, or does not let us.
+        """
+        before = await self._count()
+        await asyncio.sleep(GLANCE_S)
+        total = await self._count()
+        self._sampling.choose(total - before, GLANCE_S)
+        async with self._client.tap(id_suffix=self._sampling.id_suffix) as chunks:
+            self._tell_attached(None)
+            tasks = {asyncio.create_task(self._read(chunks)), asyncio.create_task(self._look(total))}
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                self._tell_dropped(self._assembler.pending, "the taps were detached before the answer")
+
+    def _tell_attached(self, problem: str | None) -> None:
+        self._tell("tap", {"attached": True, "share": self._sampling.share, "reason": problem})
+
+    def _tell_dropped(self, count: int, because: str) -> None:
+        if count > 0:
+            self._publish(dropped(count, because))
+
+    async def _count(self) -> int:
+        stats = admin.parse_stats(await self._client.read("/stats", timeout_s=LOOK_TIMEOUT_S, query=_STATS))
+        return admin.parse_number(stats, admin.INGRESS_REQUESTS)
+
+    async def _read(self, chunks: AsyncIterator[bytes]) -> None:
+        reader = SegmentReader()
+        async for data in chunks:
+            time_s, now_s = time.time(), time.monotonic()
+            for segment in reader.feed(data):
+                if exchange := self._assembler.feed(segment, time_s=time_s, now_s=now_s):
+                    self._publish(Event("exchange", exchange))
+        raise AdminError("Envoy ended")
+
+    async def _look(self, first: int) -> None:
+        """Compare what Envoy counts with what is seen, until another share of the requests is to be seen."""
+        total, seen, last_s, idle_s = first, 0, time.monotonic(), 0.0
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            asked_s = time.monotonic()
+            stats = await self._ask()
+            if stats is None:
+                return
+            facts = admin.parse_filter(stats)
+            self._tell("filter", {"version": facts.version, "rejected": facts.rejected, "failed": facts.failed})
+            self._tell("token", {"age_s": facts.token_age_s, "fetches": dict(facts.fetches)})
+            if not admin.parse_number(stats, admin.INGRESS_ACTIVE):
+                # What began before the look before this one is over, whether we saw its end or not.
+                self._give_up(begun_before_s=idle_s)
+                idle_s = asked_s
+            else:
+                idle_s = 0.0
+                self._give_up(begun_before_s=asked_s - GIVE_UP_S)
+            now_s, share = time.monotonic(), self._sampling.share
+            came = admin.parse_number(stats, admin.INGRESS_REQUESTS) - total
+            behind = (total + came - first) / share - self._assembler.begun
+            if share > 1:
+                self._tell_dropped(came - (self._assembler.begun - seen), "there are more requests than Envoy can show")
+            if self._sampling.is_wrong(came, behind, now_s - last_s):
+                self._tell_dropped(int(behind) if share == 1 else 0, "there are more requests than Envoy can show")
+                return
+            total, seen, last_s = total + came, self._assembler.begun, now_s
+
+    async def _ask(self) -> Mapping[str, int | str] | None:
+        """Envoy's counts; None when it is choked by what we look at."""
+        before = self._assembler.begun
+        answer = asyncio.create_task(self._client.read("/stats", timeout_s=LOOK_TIMEOUT_S, query=_STATS))
+        try:
+            await asyncio.wait({answer}, timeout=CHOKED_S)
+            if not answer.done():
+                self._tell_attached("Envoy does not answer: it compiles a filter, or has more to show than it can")
+                if self._assembler.begun - before > RATE * CHOKED_S:
+                    return None
+            stats = admin.parse_stats(await answer)
+            self._tell_attached(None)
+            return stats
+        finally:
+            answer.cancel()
+
+    def _give_up(self, *, begun_before_s: float) -> None:
+        for exchange in self._assembler.give_up(begun_before_s=begun_before_s):
+            self._publish(Event("exchange", exchange))

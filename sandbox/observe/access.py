@@ -1,0 +1,56 @@
+"""Envoy's access log, as envoy.yaml has it: what it knows of an exchange that the taps don't."""
+
+import json
+from dataclasses import dataclass, replace
+
+from sandbox.observe.exchange import Exchange
+
+_TRAPPED = "wasm_fail_stream"
+_NO_FILTER = "NFCF"
+_NONE = ("", "-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """One request that is done, bodies included.
+
+    `details` is %RESPONSE_CODE_DETAILS% and `flags` %RESPONSE_FLAGS%, both `""` for none. `upstream_us` is the upstream's part
+    of `total_us`, from the request's last byte to the answer's first; None where the upstream was not asked.
+    """
+
+    id: str
+    status: int | None
+    details: str
+    flags: str
+    total_us: int | None
+    upstream_us: int | None
+
+
+def parse_access(line: str) -> Access | None:
+    """Read one line of Envoy's log; None for any other line. Never raises."""
+    if not line.startswith('{"access"'):
+        return None
+    try:
+        value = json.loads(line)
+        text = {name: "" if (item := value.get(name)) in (*_NONE, None) else str(item) for name in ("id", "details", "flags")}
+        number = {name: item if type(item := value.get(name)) is int else None for name in ("status", "total_us", "upstream_us")}
+    except (ValueError, AttributeError, RecursionError, TypeError):
+        return None
+    return Access(**text, **number)
+
+
+def settle(exchange: Exchange, access: Access) -> Exchange:
+    """Add to `exchange` what Envoy's log says of it: who answered where the taps can't tell, and why."""
+    trapped = access.details.startswith(_TRAPPED)
+    answered_by = exchange.answered_by
+    if trapped or _NO_FILTER in access.flags:
+        answered_by = "envoy"
+    elif answered_by is None and access.status:
+        answered_by = "filter"
+    return replace(
+        exchange,
+        status=exchange.status if exchange.status is not None else access.status or None,
+        answered_by=answered_by,
+        trapped=trapped,
+        details=access.details or access.flags,
+    )

@@ -1,0 +1,151 @@
+"""What Envoy's tap writes: a stream of JSON objects, put together to exchanges. No I/O.
+
+Two tap filters, one before and one behind the Wasm filter, report each header list that passes them. Nothing tells the two
+apart but the order in which they report about one request: on its way in the one before is first, on its way out the other.
+
+Source: Envoy 1.40, data/tap/v3/http.proto (`HttpStreamedTraceSegment`); tests/fixtures/tap has what it wrote.
+"""
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
+
+from sandbox.observe.exchange import Exchange, make_way, value_of
+from sandbox.observe.headers import Headers
+
+MAX_SEGMENT_BYTES = 1 << 20
+"""Envoy takes 60 KiB of headers, and JSON makes the sixfold of them at most."""
+MAX_PENDING = 4096
+
+_END = b"\n}\n"
+_UPSTREAM_ANSWERED = "x-envoy-upstream-service-time"
+"""Envoy's router puts it on what came from the upstream, but for an upgrade (101)."""
+_BARE = (((":status", "503"),), ((":status", "500"),))
+"""What Envoy answers for a filter that crashed, and for one that it refused at its start; a filter can answer the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """The headers of one request or answer at one of the taps."""
+
+    trace_id: str
+    kind: Literal["request", "response"]
+    headers: Headers
+
+
+class SegmentReader:
+    """Finds the segments in the bytes of a stream, wherever these are cut."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Segment]:
+        """Return the segments that `data` completes. What is none is left out."""
+        *pieces, self._rest = (self._rest + data).split(_END)
+        if len(self._rest) > MAX_SEGMENT_BYTES:
+            self._rest = b""
+        return [segment for piece in pieces if (segment := parse_segment(piece + _END))]
+
+
+def parse_segment(text: bytes) -> Segment | None:
+    """Read one object; None for one without headers, such as a piece of a body. Never raises."""
+    try:
+        trace = json.loads(text)["http_streamed_trace_segment"]
+        trace_id = str(trace["trace_id"])
+        if "request_headers" in trace:
+            return Segment(trace_id=trace_id, kind="request", headers=_pairs(trace["request_headers"]))
+        if "response_headers" in trace:
+            return Segment(trace_id=trace_id, kind="response", headers=_pairs(trace["response_headers"]))
+        if len(trace) == 1:  # from a tap that sees the answer to a request that it never saw
+            return Segment(trace_id=trace_id, kind="request", headers=())
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    return None
+
+
+def _pairs(value: Any) -> Headers:
+    return tuple((str(header["key"]), str(header.get("value", ""))) for header in value.get("headers", ()))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pending:
+    time_s: float
+    begun_s: float
+    requests: list[Headers] = field(default_factory=list)
+    responses: list[Headers] = field(default_factory=list)
+
+
+class Assembler:
+    """Puts segments together to exchanges; those of different requests may come mixed. `begun` counts the requests."""
+
+    def __init__(self) -> None:
+        self._pending: OrderedDict[str, _Pending] = OrderedDict()
+        self.begun = 0
+
+    @property
+    def pending(self) -> int:
+        """How many requests have begun and are not done."""
+        return len(self._pending)
+
+    def feed(self, segment: Segment, *, time_s: float, now_s: float) -> Exchange | None:
+        """Return the exchange that `segment` completes. `time_s` is since the epoch, `now_s` on the monotonic clock."""
+        pending = self._pending.get(segment.trace_id)
+        if pending is None:
+            if segment.kind == "response":
+                return None  # its request came before we did
+            pending = self._pending[segment.trace_id] = _Pending(time_s=time_s, begun_s=now_s)
+            self.begun += 1
+        seen = pending.requests if segment.kind == "request" else pending.responses
+        seen.append(segment.headers)
+        if len(pending.responses) < 2:
+            return None
+        del self._pending[segment.trace_id]
+        return _exchange(pending, now_s)
+
+    def give_up(self, *, begun_before_s: float) -> list[Exchange]:
+        """Return what began before that and is still without an answer, and the oldest of too many."""
+        given_up = []
+        while self._pending:
+            oldest = next(iter(self._pending.values()))
+            if len(self._pending) <= MAX_PENDING and oldest.begun_s >= begun_before_s:
+                break
+            given_up.append(_exchange(self._pending.popitem(last=False)[1], None))
+        return given_up
+
+
+def _exchange(pending: _Pending, now_s: float | None) -> Exchange:
+    before, *others = pending.requests
+    after = next(iter(others), ()) or None
+    inner, *rest = pending.responses or ((),)
+    outer = next(iter(rest), None)
+    status = value_of(outer or (), ":status")
+    return Exchange(
+        id=value_of(before, "x-request-id") or "",
+        time_s=pending.time_s,
+        method=value_of(before, ":method") or "",
+        path=value_of(before, ":path") or "",
+        status=int(status) if status and status.isdecimal() else None,
+        duration_ms=(now_s - pending.begun_s) * 1000 if now_s is not None else None,
+        request=make_way(before, after),
+        response=make_way(inner, outer) if pending.responses else None,
+        **_verdict(before, after, inner, outer),
+    )
+
+
+class _Verdict(TypedDict):
+    answered_by: Literal["upstream", "filter", "envoy"] | None
+    trapped: bool | None
+
+
+def _verdict(before: Headers, after: Headers | None, inner: Headers, outer: Headers | None) -> _Verdict:
+    """Who answered; `inner` and `outer` are the answer's headers on both sides of the filter."""
+    if outer is None:
+        return _Verdict(answered_by=None, trapped=None if inner else False)
+    if value_of(inner, _UPSTREAM_ANSWERED) is not None or (after and value_of(inner, ":status") == "101"):
+        return _Verdict(answered_by="upstream", trapped=False)
+    if after or not before:
+        return _Verdict(answered_by="envoy", trapped=False)
+    if inner in _BARE:
+        return _Verdict(answered_by=None, trapped=None)
+    return _Verdict(answered_by="filter", trapped=False)
