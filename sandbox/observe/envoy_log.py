@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sandbox.observe.log_line import LogLine, parse_time
+from sandbox.observe.panic import Block, assemble
 
 _WASM = re.compile(r"wasm log(?: (?P<plugin>[^ :]+))?(?: (?P<root>[^ :]+))?(?: (?P<vm>[^ :]+))?: (?P<text>.*)", re.DOTALL)
 _DUMP = re.compile(r"\): \{.*", re.DOTALL)
@@ -28,10 +29,10 @@ def parse_envoy_line(line: str) -> LogLine:
         return LogLine(level="access", component=str(value["access"]), text=text)
     level, component = str(value.get("lvl", "")), str(value.get("logger", ""))
     text, source, time_s = str(value.get("msg", line)), str(value.get("src", "")), parse_time(str(value.get("ts", "")))
+    thread, plugin = str(value.get("tid", "")), ""
     if component == "wasm" and (match := _WASM.fullmatch(text)):
-        plugin = match["plugin"] or "wasm"
-        return LogLine(level=level, component=component, text=match["text"], time_s=time_s, source=source, plugin=plugin)
-    return LogLine(level=level, component=component, text=text, time_s=time_s, source=source)
+        plugin, text = match["plugin"] or "wasm", match["text"]
+    return LogLine(level=level, component=component, text=text, time_s=time_s, source=source, plugin=plugin, thread=thread)
 
 
 class _Fields(dict[str, Any]):
@@ -61,13 +62,16 @@ def configuration_error(lines: Iterable[str]) -> str | None:
 
 def refusal(lines: Iterable[str]) -> str | None:
     """Why Envoy refused the filter, in one line: what the filter itself said last, else what Envoy says of the resource."""
-    said, verdict = "", ""
-    for line in lines:
-        parsed = parse_envoy_line(line)
-        if parsed.plugin and parsed.level in {"error", "critical"}:
+    said, trap, verdict = "", "", ""
+    for parsed in assemble(map(parse_envoy_line, lines)):
+        if isinstance(parsed, Block) and parsed.panic.is_told:
+            said = parsed.panic.summary
+        elif isinstance(parsed, Block):
+            trap = trap or f"{parsed.panic.callback}: {parsed.panic.summary}"
+        elif parsed.plugin and parsed.level in {"error", "critical"}:
             said = parsed.text
         elif parsed.component == "wasm" and parsed.level in {"error", "critical", "warning"}:
             verdict = verdict or parsed.text
         elif _ECDS_SOURCE in parsed.source and parsed.level in {"warning", "error", "critical"}:
             verdict = parsed.text
-    return " ".join((said or verdict).split()) or None
+    return " ".join((said or trap or verdict).split()) or None

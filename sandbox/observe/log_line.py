@@ -7,14 +7,18 @@ from datetime import datetime
 # What services and console write: `2026-11-22T20:15:01.123Z INFO jwt-api message`.
 _OURS = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<level>[A-Z]+) \S+ (?P<text>.*)", re.DOTALL)
 
+LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
+"""From the least to the worst: Envoy's words, of which Python's are some."""
+_SEVERITY = {name: number for number, name in enumerate(LEVELS)} | {"access": LEVELS.index("info")}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
     """One parsed line.
 
     `level` is the writer's own word in lower case (`info`, `critical`…), or `access` for Envoy's access log. `time_s` is
-    the writer's own stamp, seconds since the epoch. `plugin` is set on lines that the filter itself wrote. A line in no known
-    format has the level `""` and stands whole in `text`.
+    the writer's own stamp, seconds since the epoch. `plugin` is set on lines that the filter itself wrote, `thread` is Envoy's
+    number of the thread. A line in no known format has the level `""` and stands whole in `text`.
     """
 
     level: str
@@ -23,6 +27,11 @@ class LogLine:
     time_s: float | None = None
     source: str = ""
     plugin: str = ""
+    thread: str = ""
+
+    def is_at_least(self, level: str) -> bool:
+        """Whether the line is of this level or worse. A line of the access log counts as `info`, one without a level as all."""
+        return self.level not in _SEVERITY or _SEVERITY[self.level] >= _SEVERITY[level]
 
 
 def parse_service_line(line: str) -> LogLine:
