@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sandbox.observe.exchange import Exchange
 from sandbox.observe.headers import Headers
 from sandbox.observe.token import Token
 
@@ -178,6 +179,44 @@ class Answer:
     injected: frozenset[str]
     token: Token | None
     no_token_because: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapState:
+    """Whether the console sees exchanges: one of `share` of them, None while it is not `attached`. `reason` says what is wrong."""
+
+    attached: bool
+    share: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterState:
+    """The filter that Envoy runs (its `version_text`), and how many updates it refused or could not read."""
+
+    version: str | None
+    rejected: int | None
+    failed: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenState:
+    """The filter's token: whole seconds of age, None before the first, and how many fetches ended how."""
+
+    age_s: float | None
+    fetches: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """So many exchanges are missing here."""
+
+    count: int
+    because: str
+
+
+Watched = Exchange | TapState | FilterState | TokenState | Dropped
+"""What comes in the console's stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ from sandbox.observe.exchange import Exchange
 
 _TRAPPED = "wasm_fail_stream"
 _NO_FILTER = "NFCF"
-_NONE = ("", "-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +31,24 @@ def parse_access(line: str) -> Access | None:
         return None
     try:
         value = json.loads(line)
-        text = {name: "" if (item := value.get(name)) in (*_NONE, None) else str(item) for name in ("id", "details", "flags")}
-        number = {name: item if type(item := value.get(name)) is int else None for name in ("status", "total_us", "upstream_us")}
-    except (ValueError, AttributeError, RecursionError, TypeError):
+        return Access(
+            id=_text(value.get("id")),
+            status=_number(value.get("status")),
+            details=_text(value.get("details")),
+            flags=_text(value.get("flags")),
+            total_us=_number(value.get("total_us")),
+            upstream_us=_number(value.get("upstream_us")),
+        )
+    except (ValueError, AttributeError, RecursionError):
         return None
-    return Access(**text, **number)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) and value != "-" else ""
+
+
+def _number(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 def settle(exchange: Exchange, access: Access) -> Exchange:

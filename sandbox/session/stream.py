@@ -1,0 +1,71 @@
+"""The console's stream of exchanges, as records."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sandbox.errors import StackError
+from sandbox.events import Dropped, FilterState, TapState, TokenState, Watched
+from sandbox.observe.exchange import parse_exchange
+from sandbox.stack import CONSOLE_PORT, Endpoints
+from sandbox.workspace import State
+
+if TYPE_CHECKING:
+    import httpx2
+
+SILENCE_S = 25.0
+"""The console says something every 10 s."""
+_STATES: Mapping[str, type[TapState | FilterState | TokenState | Dropped]] = {
+    "tap": TapState,
+    "filter": FilterState,
+    "token": TokenState,
+    "dropped": Dropped,
+}
+
+
+@contextmanager
+def open_stream(
+    client: "httpx2.Client", endpoints: Endpoints, state: State, *, since_s: float | None = None, secrets: bool = False
+) -> Iterator[Iterator[Watched]]:
+    """Watch for as long as it is open; the first record is a `TapState`. `secrets`: tokens in full, with the project's token.
+
+    Raises: StackError when the console does not answer or breaks off, also from the iterator.
+    """
+    import httpx2
+
+    url = endpoints.host[CONSOLE_PORT.name].url + "/api/exchanges"
+    query: dict[str, Any] = {} if since_s is None else {"since": since_s}
+    headers = {}
+    if secrets:
+        query["secrets"] = True
+        headers["authorization"] = f"Bearer {_read_token(state)}"
+    try:
+        with client.stream("GET", url, params=query, headers=headers, timeout=SILENCE_S) as response:
+            if response.status_code != 200:
+                raise StackError(f"the console answered {response.status_code} for {url}", hint="sandbox doctor")
+            yield _records(response.iter_lines())
+    except httpx2.HTTPError as error:
+        raise StackError(f"the console at {url} does not answer: {error}", hint="sandbox status") from error
+
+
+def _read_token(state: State) -> str:
+    try:
+        return state.console_token.read_text().strip()
+    except OSError as error:
+        raise StackError(
+            f"the project's token can't be read, without which no secret is shown: {error}", hint="sandbox restart"
+        ) from error
+
+
+def _records(lines: Iterator[str]) -> Iterator[Watched]:
+    """Read server-sent events as the console writes them. What is not known, from a newer one, is left out."""
+    name = ""
+    for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data" and name == "exchange":
+            yield parse_exchange(json.loads(value))
+        elif field == "data" and name in _STATES:
+            yield _STATES[name](**json.loads(value))
