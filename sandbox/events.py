@@ -183,7 +183,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapState:
-    """Whether the console sees exchanges: one of `share` of them, None while it is not `attached`. `reason` says what is wrong."""
+    """Whether the console sees exchanges: one of `share`, None while it is not `attached`. `reason` says what is wrong."""
 
     attached: bool
     share: int | None
