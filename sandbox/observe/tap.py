@@ -142,7 +142,7 @@ def _verdict(before: Headers, after: Headers | None, inner: Headers, outer: Head
     """Who answered; `inner` and `outer` are the answer's headers on both sides of the filter."""
     if outer is None:
         return _Verdict(answered_by=None, trapped=None if inner else False)
-    if value_of(inner, _UPSTREAM_ANSWERED) is not None or (after and value_of(inner, ":status") == "101"):
+    if after and (value_of(inner, _UPSTREAM_ANSWERED) is not None or value_of(inner, ":status") == "101"):
         return _Verdict(answered_by="upstream", trapped=False)
     if after or not before:
         return _Verdict(answered_by="envoy", trapped=False)
