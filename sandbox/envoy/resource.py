@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +13,22 @@ from sandbox.stack import FILTER_NAME
 
 MAX_MODULE_BYTES = 64 * 1024 * 1024
 _WASM_MAGIC = b"\0asm"
+_DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:h|ms|m|s|us|µs|ns)")
+_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_DEFAULT_TICK = "15s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Injected:
-    """What the filter is configured to inject. `where` is `response`, `request` or `both`."""
+    """What the filter is configured to inject. `where` is `response`, `request` or `both`.
+
+    It fetches a token every `tick_s` seconds; None where nobody knows.
+    """
 
     where: str
     token_header: str
     marker_header: str
+    tick_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,4 +96,13 @@ def _injected(configuration: Any) -> Injected:
         where=str(value.get("inject", "response")),
         token_header=str(value.get("token_header", "x-auth")).lower(),
         marker_header=str(value.get("marker_header", "x-wasm-filter")).lower(),
+        tick_s=parse_duration(str(value.get("tick", _DEFAULT_TICK))),
     )
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of a duration as Go writes it (`15s`, `1m30s`); None for what is none."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(parts) != text:
+        return None
+    return sum(float(part.rstrip("hmsuµn")) * _UNITS_S[part.lstrip("0123456789.")] for part in parts)

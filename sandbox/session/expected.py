@@ -32,8 +32,21 @@ class Expected:
 
 def parse_expected(labels: Mapping[str, str]) -> Expected:
     """Turn `Expected.labels` back."""
-    injected = {name.removeprefix("inject."): value for name, value in labels.items() if name.startswith("inject.")}
-    return Expected(version=labels["filter.version"], module=labels["filter.module"], injected=Injected(**injected))
+    injected = Injected(
+        where=labels["inject.where"],
+        token_header=labels["inject.token_header"],
+        marker_header=labels["inject.marker_header"],
+        tick_s=_parse_seconds(labels.get("inject.tick_s", "")),
+    )
+    return Expected(version=labels["filter.version"], module=labels["filter.module"], injected=injected)
+
+
+def _parse_seconds(text: str) -> float | None:
+    """None for what an older sandbox did not write."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def read_headers(raw: list[tuple[bytes, bytes]]) -> Headers:
