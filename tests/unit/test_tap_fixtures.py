@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.observe.access import parse_access, settle
@@ -174,6 +174,7 @@ EXPECTED = {
 """By case, in the order in which they are told: what never ends comes last."""
 
 ALONE = {name for name, case in CASES.items() if len(case["logged"]) == 1}
+ON_A_BUSY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DATA = {name: (FOLDER / f"{name}.json").read_bytes() for name in CASES}
 SEGMENTS = {name: tuple(SegmentReader().feed(data)) for name, data in DATA.items()}
 
@@ -263,6 +264,7 @@ def traces(names):
     return [[replace(one, trace_id=f"{place}") for one in SEGMENTS[name]] for place, name in enumerate(names)]
 
 
+@ON_A_BUSY_MACHINE
 @given(st.lists(st.sampled_from(sorted(ALONE)), max_size=12), st.randoms(use_true_random=False))
 def test_in_whatever_way_traces_are_mixed(names, source):
     each = traces(names)
@@ -275,6 +277,7 @@ def test_in_whatever_way_traces_are_mixed(names, source):
     assert sorted(mixed, key=repr) == sorted(alone, key=repr)
 
 
+@ON_A_BUSY_MACHINE
 @given(st.sampled_from(sorted(EXPECTED)), st.randoms(use_true_random=False), st.integers(1, 30))
 def test_damaged_bytes_never_raise(name, source, wounds):
     data = bytearray(DATA[name] + DATA["plain"])
@@ -295,6 +298,7 @@ def test_damaged_bytes_never_raise(name, source, wounds):
     assert feed([bytes(data), b"\n}\n", DATA["reply"]])[-len(whole) :] == whole  # and what follows is read
 
 
+@ON_A_BUSY_MACHINE
 @given(st.binary() | st.binary().map(lambda data: data.replace(b"0", b"\n}\n")))
 def test_any_bytes_never_raise(data):
     assemble(feed([data]))
@@ -310,6 +314,7 @@ JSON = st.recursive(
 HEADERS = JSON | st.fixed_dictionaries({"headers": JSON | st.lists(JSON | st.fixed_dictionaries({"key": JSON, "value": JSON}))})
 
 
+@ON_A_BUSY_MACHINE
 @given(
     JSON
     | st.fixed_dictionaries(
