@@ -1,4 +1,4 @@
-"""`curl`, `logs`."""
+"""`curl`."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sandbox.cli.app import app
-from sandbox.cli.options import EngineOption, Output, OutputOption, ServicesArgument
+from sandbox.cli.options import EngineOption
 from sandbox.errors import ConfigError, PreconditionError
 
 if TYPE_CHECKING:
@@ -109,28 +109,3 @@ def _as_json(answer: "Answer") -> dict[str, Any]:
         del value["body"]
         value["body_base64"] = base64.b64encode(answer.body).decode()
     return value
-
-
-@app.command(epilog="Examples: sandbox logs -f · sandbox logs --since 5m envoy · sandbox logs --filter-only -n 20")
-def logs(
-    services: ServicesArgument = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Stay and show what comes.")] = False,
-    since: Annotated[str | None, typer.Option("--since", help="A span (90s, 5m, 2h) or a time (ISO 8601).")] = None,
-    tail: Annotated[int | None, typer.Option("-n", "--tail", min=0, help="Only the last N lines.")] = None,
-    filter_only: Annotated[bool, typer.Option("--filter-only", help="Only what the filter itself wrote.")] = False,
-    engine: EngineOption = None,
-    output: OutputOption = Output.TEXT,
-) -> None:
-    """Show what the services wrote, in the order it came."""
-    from sandbox.session.context import open_context
-    from sandbox.session.logs import read_logs
-    from sandbox.view.logs import record_as_json, render_record
-    from sandbox.view.terminal import print_json, stdout
-
-    context = open_context({"engine": engine})
-    console = stdout()
-    for record in read_logs(context, tuple(services or ()), since=since, tail=tail, follow=follow, filter_only=filter_only):
-        if output is Output.JSON:
-            print_json(record_as_json(record))
-        else:
-            console.print(render_record(record))

@@ -82,6 +82,25 @@ def render_filter(text: str, module: bytes, name: str, *, modules_folder: str) -
     )
 
 
+def read_failure_policy(text: str, name: str) -> str:
+    """What Envoy is to do after a crash of the filter: a word of Envoy's, `FAIL_CLOSED` where the file says nothing.
+
+    Raises: ConfigError when the file is not the resource of a filter.
+
+    Source: PluginConfig of Envoy 1.40; `fail_open` is its older form.
+    """
+    try:
+        [item] = load_yaml(text, name)["resources"]
+        config = item["typed_config"]["config"]
+        said = config.get("failure_policy")
+        is_open = config.get("fail_open") is True
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ConfigError(f"{name} holds no filter", hint=f"git diff {name}") from None
+    if said in (None, "UNSPECIFIED", 0):
+        return "FAIL_OPEN" if is_open else "FAIL_CLOSED"
+    return str(said)
+
+
 def _injected(configuration: Any) -> Injected:
     """Read the names from the plugin configuration; the filter itself judges whether the rest is right."""
     value: Any = configuration.get("value") if isinstance(configuration, Mapping) else None

@@ -1,42 +1,225 @@
-"""`logs`: the lines of the stack, chosen."""
+"""`logs`: the lines of the stack, chosen, and the filter's crashes put together."""
 
+import contextlib
+import itertools
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
+from sandbox.engines.base import Engine
 from sandbox.errors import ConfigError, StackError
 from sandbox.events import LogRecord
-from sandbox.observe.envoy_log import parse_envoy_line
+from sandbox.observe.log_line import LogLine
+from sandbox.observe.panic import Assembler, Block, can_be_of_panic
+from sandbox.observe.service_log import parse_line
 from sandbox.session.context import Context
 from sandbox.session.names import check_services
+from sandbox.session.pauses import with_pauses
 from sandbox.stack import ENVOY
+from sandbox.workspace import RUN_FILTER_YAML
+
+LINES_A_CRASH = 64
+"""How many lines to ask for where one entry is wanted: it may be a crash, of some 40 or 70."""
+LINES_A_LONG_CRASH = 1000
+"""And once more, where one can't ask again."""
+QUIET_S = 0.25
+"""After a pause of this length what there was has been read, and what comes is new."""
 
 _SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d)?")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
+Entry = LogRecord | Block[LogRecord]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which entries: of `level` or worse, with one of `include` and none of `exclude` in their text."""
+
+    only_filter: bool = False
+    level: str | None = None
+    include: tuple[re.Pattern[str], ...] = ()
+    exclude: tuple[re.Pattern[str], ...] = ()
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether more than the filter's own lines have to be looked at."""
+        return bool(self.level or self.include or self.exclude)
+
+    def takes(self, entry: Entry) -> bool:
+        """Whether it is one of them. A crash is the filter's, an error, and all of its text is searched."""
+        if isinstance(entry, LogRecord):
+            line = parse_line(entry.service, entry.line)
+            return (bool(line.plugin) or not self.only_filter) and self._takes(line.text, line)
+        text = "\n".join(
+            (entry.panic.title, entry.panic.callback, *(f"{each.function} {each.place}" for each in entry.panic.frames))
+        )
+        return self._takes(text, LogLine(level="error", component="wasm", text=text))
+
+    def _takes(self, text: str, line: LogLine) -> bool:
+        if self.level and not line.is_at_least(self.level):
+            return False
+        if self.include and not any(pattern.search(text) for pattern in self.include):
+            return False
+        return not any(pattern.search(text) for pattern in self.exclude)
+
+
+def make_choice(*, only_filter: bool, level: str | None, include: tuple[str, ...], exclude: tuple[str, ...]) -> Choice:
+    """Compile what was typed.
+
+    Raises: ConfigError when it is no regular expression.
+    """
+    return Choice(
+        only_filter=only_filter,
+        level=level,
+        include=tuple(_compile("--include", pattern) for pattern in include),
+        exclude=tuple(_compile("--exclude", pattern) for pattern in exclude),
+    )
+
+
+def _compile(option: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        hint = f"sandbox logs {option} 'token|lease'"
+        raise ConfigError(f"{option} {pattern!r} is no regular expression: {error}", hint=hint) from None
+
 
 def read_logs(
-    context: Context, services: tuple[str, ...], *, since: str | None, tail: int | None, follow: bool, filter_only: bool
-) -> Iterator[LogRecord]:
-    """The records of these services; `since` is a span (`90s`, `5m`) or a time (ISO 8601).
+    context: Context, services: tuple[str, ...], choice: Choice, *, since: str | None, tail: int | None, follow: bool
+) -> Iterator[Entry]:
+    """The entries of these services, at most the last `tail`; `since` is a span (`90s`, `5m`) or a time (ISO 8601).
 
     Raises: ConfigError; StackError when there is no log.
     """
     wanted = check_services(services)
-    since_s = None if since is None else parse_since(since, now_s=time.time())
+    now_s = time.time()
+    since_s = None if since is None else parse_since(since, now_s=now_s)
     if not os.path.exists(context.state.logs):  # noqa: PTH110 - before Python 3.14 the method raises in a closed folder
         raise StackError("there are no logs: nothing has run yet", hint="sandbox up")
-    if not filter_only:
-        return context.engine.logs(services=wanted, since_s=since_s, tail=tail, follow=follow)
-    if wanted and ENVOY.name not in wanted:
-        raise ConfigError(f"the filter writes nothing into the log of {', '.join(wanted)}", hint="sandbox logs --filter-only")
-    return context.engine.logs(services=(ENVOY.name,), since_s=since_s, tail=tail, follow=follow, matching=_is_filters)
+    if choice.only_filter and wanted and ENVOY.name not in wanted:
+        raise ConfigError(f"the filter writes nothing into the log of {', '.join(wanted)}", hint="sandbox logs --filter")
+    asked = _Asked(
+        engine=context.engine,
+        services=(ENVOY.name,) if choice.only_filter else wanted,
+        since_s=since_s,
+        choice=choice,
+    )
+    if follow:
+        found = _follow(asked, tail, now_s)
+    elif tail is None:
+        found = _choose(asked.records(None, follow=False), choice)
+    else:
+        found = _last(asked, tail)
+    return _with_policy(context, found)
 
 
-def _is_filters(record: LogRecord) -> bool:
-    return bool(parse_envoy_line(record.line).plugin)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    engine: Engine
+    services: tuple[str, ...]
+    since_s: float | None
+    choice: Choice
+
+    def records(self, tail: int | None, *, follow: bool) -> Iterator[LogRecord]:
+        """What the choice needs of the log."""
+        return self.engine.logs(services=self.services, since_s=self.since_s, tail=tail, follow=follow, matching=self._matters)
+
+    def _matters(self, record: LogRecord) -> bool:
+        if record.service == ENVOY.name and can_be_of_panic(parse_line(record.service, record.line)):
+            return True
+        return self.choice.takes(record)
+
+
+def _last(asked: _Asked, tail: int) -> Iterator[Entry]:
+    """The last entries: of few lines where these are enough."""
+    for lines in (tail * LINES_A_CRASH, None) if tail else (0,):
+        seen = itertools.count()
+        records = (record for record, _ in zip(asked.records(lines, follow=False), seen, strict=False))
+        found = deque(_choose(records, asked.choice), maxlen=tail)
+        # A crash of one line may be the end of one whose beginning was not asked for.
+        is_whole = len(found) == tail and not any(isinstance(entry, Block) and len(entry.items) == 1 for entry in found)
+        if is_whole or lines is None or next(seen) < lines:
+            break
+    yield from found
+
+
+def _follow(asked: _Asked, tail: int | None, begun_s: float) -> Iterator[Entry]:
+    """What there is, and then what comes."""
+    if not tail:
+        yield from _choose_live(asked.records(tail, follow=True), asked.choice)
+        return
+    lines = None if asked.choice.is_narrow else tail * LINES_A_CRASH + LINES_A_LONG_CRASH
+    yield from _choose_live(asked.records(lines, follow=True), asked.choice, tail=tail, begun_s=begun_s)
+
+
+def _choose(records: Iterator[LogRecord], choice: Choice) -> Iterator[Entry]:
+    assembler: Assembler[LogRecord] = Assembler()
+    for record in records:
+        yield from filter(choice.takes, _feed(assembler, record, 0.0))
+    yield from filter(choice.takes, assembler.finish())
+
+
+def _choose_live(
+    records: Iterator[LogRecord], choice: Choice, *, tail: int | None = None, begun_s: float = 0.0
+) -> Iterator[Entry]:
+    """With `tail`: only the last ones of what was written before `begun_s`."""
+    assembler: Assembler[LogRecord] = Assembler()
+    kept: deque[Entry] | None = None if tail is None else deque(maxlen=tail)
+    is_read = False
+
+    def wait_s() -> float | None:
+        if kept is not None and is_read:
+            return QUIET_S
+        return assembler.wait_s(time.monotonic())
+
+    for record in with_pauses(records, wait_s):
+        now_s = time.monotonic()
+        entries = assembler.expire(now_s) if record is None else _feed(assembler, record, now_s)
+        is_read = True
+        if kept is not None and (record is None or record.time_s >= begun_s):
+            yield from kept
+            kept = None
+        chosen = filter(choice.takes, entries)
+        if kept is None:
+            yield from chosen
+        else:
+            kept.extend(chosen)
+    yield from kept or ()
+    yield from filter(choice.takes, assembler.finish())
+
+
+def _feed(assembler: Assembler[LogRecord], record: LogRecord, now_s: float) -> list[Entry]:
+    if record.service != ENVOY.name:
+        return [record]
+    return assembler.feed(record, parse_line(record.service, record.line), now_s)
+
+
+def _with_policy(context: Context, entries: Iterator[Entry]) -> Iterator[Entry]:
+    for entry in entries:
+        if isinstance(entry, Block) and not entry.panic.at_start:
+            yield replace(entry, policy=_read_policy(context))
+        else:
+            yield entry
+
+
+def _read_policy(context: Context) -> str | None:
+    """Of the filter that runs, else of the one that would; None when nobody knows."""
+    for path in (context.state.run / RUN_FILTER_YAML, context.state.mounts / RUN_FILTER_YAML, context.project.filter_yaml):
+        with contextlib.suppress(OSError, ConfigError):
+            return _policy_of(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    return None
+
+
+@lru_cache(maxsize=1)
+def _policy_of(text: str, name: str) -> str:
+    from sandbox.envoy.resource import read_failure_policy
+
+    return read_failure_policy(text, name)
 
 
 def parse_since(text: str, *, now_s: float) -> float:

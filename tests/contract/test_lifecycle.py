@@ -125,7 +125,7 @@ def test_logs_by_service_number_and_time(stack: Sandbox):
         assert times == sorted(times)
     only = [json.loads(line) for line in stack.run("logs", "jwt-api", "-n", "1", "-o", "json").expect(0).stdout.splitlines()]
     assert [record["service"] for record in only] == ["jwt-api"]
-    own = stack.run("logs", "--filter-only", "-o", "json").expect(0).stdout.splitlines()
+    own = stack.run("logs", "--filter", "-o", "json").expect(0).stdout.splitlines()
     assert own
     assert all(json.loads(line)["filter"] for line in own)
     assert stack.run("logs", "-n", "0").expect(0).stdout == ""
@@ -137,11 +137,11 @@ def test_logs_by_service_number_and_time(stack: Sandbox):
 
 def test_logs_of_the_filter_alone(steady: Sandbox):
     everything = [json.loads(line) for line in steady.run("logs", "-o", "json").expect(0).stdout.splitlines()]
-    of_filter = [json.loads(line) for line in steady.run("logs", "--filter-only", "-o", "json").expect(0).stdout.splitlines()]
+    of_filter = [json.loads(line) for line in steady.run("logs", "--filter", "-o", "json").expect(0).stdout.splitlines()]
     assert of_filter == [line for line in everything if line["filter"]]
-    [last] = steady.run("logs", "--filter-only", "-n", "1", "-o", "json").expect(0).stdout.splitlines()
+    [last] = steady.run("logs", "--filter", "-n", "1", "-o", "json").expect(0).stdout.splitlines()
     assert json.loads(last) == of_filter[-1]
-    assert "the filter writes nothing into the log of upstream" in steady.run("logs", "--filter-only", "upstream").expect(2).error
+    assert "the filter writes nothing into the log of upstream" in steady.run("logs", "--filter", "upstream").expect(2).error
 
 
 def test_logs_follow_shows_what_comes_and_ends_with_the_stack(stack: Sandbox):

@@ -134,16 +134,17 @@ def test_23_nohup_keeps_the_foreground(sandbox: Sandbox):
 def test_24_a_reader_that_has_seen_enough(running: Sandbox):
     for number in range(200):  # more than a pipe holds
         get(f"http://127.0.0.1:{running.ports['ingress']}/{'x' * 500}/{number}")
-    words = " ".join(running.command("logs"))
     until(lambda: "/199" in running.run("logs", "-n", "5").stdout)
-    script = f"set -o pipefail; {words} | head -n 1; echo status ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", script], env=running.environment, cwd=running.folder, capture_output=True, timeout=60, check=False
-    )
-    assert done.stderr == b""
-    first, status = done.stdout.decode().splitlines()
-    assert "starting" in first or "envoy" in first or "listening" in first
-    assert status == "status 0"
+    for flags in ((), ("-o", "raw"), ("-o", "json"), ("--level", "info", "-i", "."), ("-f",), ("-f", "-n", "1000")):
+        words = " ".join(running.command("logs", *flags))
+        script = f"set -o pipefail; {words} | head -n 1; echo status ${{PIPESTATUS[0]}}"
+        done = subprocess.run(
+            ["bash", "-c", script], env=running.environment, cwd=running.folder, capture_output=True, timeout=60, check=False
+        )
+        assert done.stderr == b"", flags
+        first, status = done.stdout.decode().splitlines()
+        assert "starting" in first or "envoy" in first or "listening" in first or "GET /" in first or "lvl" in first
+        assert status == "status 0"
 
 
 def test_24_standard_output_closed_from_the_start(running: Sandbox):
