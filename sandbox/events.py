@@ -220,6 +220,36 @@ Watched = Exchange | TapState | FilterState | TokenState | Dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFetched:
+    """So many fetches of the token have ended in this way (`success`, `timeout`, `status`…). Seen at `time_s`, epoch, UTC."""
+
+    time_s: float
+    outcome: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterSwapped:
+    """Envoy runs another filter than before, by its `version_text`; None is none. Seen at `time_s`, epoch, UTC."""
+
+    time_s: float
+    version: str | None
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterRefused:
+    """Envoy did not take so many updates of the filter, or could not read them. Seen at `time_s`, epoch, UTC."""
+
+    time_s: float
+    count: int
+
+
+Happened = TokenFetched | FilterSwapped | FilterRefused
+"""What two states in a row say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One thing that `doctor` looked at. `state` is `ok`, `warning` or `failed`; `fix` can be pasted."""
 

@@ -202,13 +202,13 @@ def _feed(assembler: Assembler[LogRecord], record: LogRecord, now_s: float) -> l
 def _with_policy(context: Context, entries: Iterator[Entry]) -> Iterator[Entry]:
     for entry in entries:
         if isinstance(entry, Block) and not entry.panic.at_start:
-            yield replace(entry, policy=_read_policy(context))
+            yield replace(entry, policy=read_policy(context))
         else:
             yield entry
 
 
-def _read_policy(context: Context) -> str | None:
-    """Of the filter that runs, else of the one that would; None when nobody knows."""
+def read_policy(context: Context) -> str | None:
+    """The failure policy of the filter that runs, else of the one that would; None when nobody knows."""
     for path in (context.state.run / RUN_FILTER_YAML, context.state.mounts / RUN_FILTER_YAML, context.project.filter_yaml):
         with contextlib.suppress(OSError, ConfigError):
             return _policy_of(path.read_text(encoding="utf-8", errors="replace"), str(path))

@@ -58,7 +58,7 @@ def _render_crash(block: Block[LogRecord], secrets: bool) -> Text:
     text.append(f"\n{_MARGIN}in {_shown(panic.callback, secrets)}", "dim")
     if panic.is_told:
         text.append(f": {_shown(panic.reason, secrets)}", "dim")
-    if follows := _consequence(block):
+    if follows := describe_consequence(block):
         text.append(f"\n{_MARGIN}{printable(follows)}", "yellow")
     return text
 
@@ -88,7 +88,8 @@ def _place(frame: Frame, width: int) -> str:
     return f"{frame.function:<{width}}  {frame.place}" if frame.file else frame.function
 
 
-def _consequence(block: Block[LogRecord]) -> str:
+def describe_consequence(block: Block[LogRecord]) -> str:
+    """What follows from a crash: the failure policy and what it means; `""` where nobody knows."""
     if block.panic.at_start:
         return _REFUSED
     return f"failure policy {block.policy}: {_POLICIES[block.policy]}" if block.policy in _POLICIES else ""
