@@ -38,7 +38,7 @@ class Level(StrEnum):
 
 @app.command(
     epilog="Examples: sandbox logs -f · sandbox logs --filter -n 20 · sandbox logs --level warning --since 5m envoy · "
-    "sandbox logs -i token -e lease"
+    "sandbox logs -i token -e lease · sandbox logs --set-level wasm=trace -f"
 )
 def logs(
     services: ServicesArgument = None,
@@ -57,6 +57,14 @@ def logs(
         list[str] | None,
         typer.Option("-e", "--exclude", metavar="PATTERN", help="No texts with this regular expression, or another -e."),
     ] = None,
+    set_level: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set-level",
+            metavar="[LOGGER=]LEVEL,...",
+            help="Have Envoy log at that level until it ends; by itself without showing lines, with -f showing what comes.",
+        ),
+    ] = None,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Show tokens in full.")] = False,
     engine: EngineOption = None,
     output: Annotated[
@@ -65,12 +73,21 @@ def logs(
 ) -> None:
     """Show what the services wrote, in the order it came, and what the filter crashed of."""
     from sandbox.session.context import open_context
+    from sandbox.session.levels import parse_changes, set_levels
     from sandbox.session.logs import make_choice, read_logs
+    from sandbox.view.logs import render_levels
+    from sandbox.view.terminal import stderr
 
     choice = make_choice(
         only_filter=only_filter, level=level and level.value, include=tuple(include or ()), exclude=tuple(exclude or ())
     )
+    changes = parse_changes(set_level) if set_level else {}
     context = open_context({"engine": engine})
+    if changes:
+        set_levels(context, changes)
+        stderr().print(render_levels(changes))
+        if not follow:
+            return
     entries = read_logs(context, tuple(services or ()), choice, since=since, tail=tail, follow=follow)
     show = _printer(output, secrets=show_secrets)
     with contextlib.closing(entries):  # type: ignore[type-var] # it is a generator

@@ -13,6 +13,8 @@ from starlette.routing import Route
 
 from sandbox.console.access import READ_METHODS, Gate, find_token_refusal, load_token
 from sandbox.console.clients import open_clients
+from sandbox.console.levels import BODY, Levels, change_levels, list_levels
+from sandbox.console.levels import PATH as LEVELS_PATH
 from sandbox.console.proxy import OFFERED, WITHHELD, AdminPage
 from sandbox.console.settings import Settings
 from sandbox.console.status import PATIENCE_S, Status, gather_status
@@ -53,6 +55,7 @@ _CONSOLE = {
     "/": "This list",
     "/api/exchanges": "Every request through the ingress, before and after the filter, as it happens (server-sent events)",
     "/api/jwks": "The public keys of the JWT API",
+    LEVELS_PATH: "Envoy's log levels; POST changes them, with the project's token",
     "/api/status": "What Envoy, the filter, its token and the services are doing",
     "/healthz": "Whether the console answers",
     "/openapi.json": "All of this for programs",
@@ -127,6 +130,23 @@ async def exchanges(
     return StreamingResponse(texts(), media_type="text/event-stream")
 
 
+_OF_LEVELS = {200: {"model": Levels}} | _NO_ANSWER | _TOO_LATE
+_OF_CHANGE: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "No such logger, no such level, or no such body; nothing was changed"},
+    401: {"model": Problem, "description": "Not the project's token"},
+    413: {"model": Problem, "description": "The body is too large"},
+}
+router.add_api_route(LEVELS_PATH, list_levels, methods=["GET"], summary="Envoy's log levels", responses=_OF_LEVELS)
+router.add_api_route(
+    LEVELS_PATH,
+    change_levels,
+    methods=["POST"],
+    summary="Change Envoy's log levels, live",
+    responses=_OF_LEVELS | _OF_CHANGE,
+    openapi_extra=dict(BODY),
+)
+
+
 def _page(path: str) -> Callable[[Request], Awaitable[AdminPage]]:
     async def page(request: Request) -> AdminPage:
         if request.scope["raw_path"] != path.encode():  # no alias by percent-encoding
@@ -152,7 +172,8 @@ for _path, _summary in OFFERED.items():
 def create_app(settings: Settings) -> FastAPI:
     """Return the application. Nothing is asked of anybody before the first request."""
     # HEAD is GET without the body: a plain route does that, and FastAPI's own documents it.
-    heads = [Route(route.path, route.endpoint, methods=["HEAD"]) for route in router.routes if isinstance(route, Route)]
+    readable = [route for route in router.routes if isinstance(route, Route) and "GET" in (route.methods or ())]
+    heads = [Route(route.path, route.endpoint, methods=["HEAD"]) for route in readable]
     app = FastAPI(
         # Not by include_router, which would build every route again at the first request. And the first request is the
         # probe: as a plain route it is answered before FastAPI's machinery is warm; the one of `router` documents it.
@@ -179,6 +200,8 @@ async def _problem(request: Request, error: Exception) -> JSONResponse:
         reason = f"{path} {WITHHELD[path]}"
     elif error.status_code == 404:
         reason = "there is nothing at this path; GET / lists what there is"
+    elif error.status_code == 405 and path == LEVELS_PATH:
+        reason = f"only {', '.join(READ_METHODS)} and POST are served here"
     elif error.status_code == 405:
         reason = f"only {' and '.join(READ_METHODS)} are served here: nothing at this path changes anything"
     return JSONResponse({"error": reason}, status_code=error.status_code, headers=error.headers)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sandbox.envoy.log_levels import check_changes, parse_levels, resolve_changes
 from sandbox.errors import StackError
 from sandbox.stack import FILTER_NAME
 
@@ -130,14 +131,14 @@ class AdminClient:
         """Drop what is still open."""
         await self._client.aclose()
 
-    async def read(self, path: str, *, timeout_s: float, query: Mapping[str, str] | None = None) -> bytes:
+    async def read(self, path: str, *, timeout_s: float, query: Mapping[str, str] | None = None, method: str = "GET") -> bytes:
         """Return the body of a small answer, whatever its status.
 
         Raises: AdminError after `timeout_s` seconds in all.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                async with self._stream(path, query=query, timeout_s=None) as answer:
+                async with self._stream(path, query=query, timeout_s=None, method=method) as answer:
                     return await answer.aread()
         except TimeoutError:
             raise AdminError(f"Envoy's admin interface did not answer within {timeout_s:g} s", busy=True) from None
@@ -150,6 +151,28 @@ class AdminClient:
         """
         async with self._stream(path, query=query, timeout_s=timeout_s) as answer:
             yield answer
+
+    async def log_levels(self, changes: Mapping[str, str] | None = None, *, timeout_s: float) -> Mapping[str, str]:
+        """The level of each of Envoy's loggers, after `changes` to them (see `envoy.log_levels`): all are made, or none.
+
+        Raises: AdminError; ConfigError for a change that cannot be made.
+        """
+        check_changes(changes or {})
+        known = parse_levels(await self._ask_levels("", timeout_s))
+        if not known:
+            raise AdminError("Envoy's admin interface does not tell its log levels")
+        wanted = resolve_changes(changes or {}, known)
+        if not wanted:
+            return known
+        said = await self._ask_levels(",".join(f"{name}:{level}" for name, level in wanted.items()), timeout_s)
+        levels = parse_levels(said)
+        if not wanted.items() <= levels.items():
+            raise AdminError(f"Envoy did not take the log levels: {said.strip()[:200]}")
+        return levels
+
+    async def _ask_levels(self, paths: str, timeout_s: float) -> str:
+        query = {"paths": paths} if paths else None
+        return (await self.read("/logging", query=query, timeout_s=timeout_s, method="POST")).decode(errors="replace")
 
     @asynccontextmanager
     async def tap(self, *, id_suffix: str) -> AsyncGenerator[AsyncIterator[bytes]]:
@@ -165,7 +188,7 @@ class AdminClient:
         sink = {"format": "JSON_BODY_AS_BYTES", "streaming_admin": {}}
         output = {"streaming": True, "max_buffered_rx_bytes": 0, "max_buffered_tx_bytes": 0, "sinks": [sink]}
         body = {"config_id": TAP_ID, "tap_config": {"match": match, "output_config": output}}
-        async with self._stream("/tap", query=None, timeout_s=None, body=body) as answer:
+        async with self._stream("/tap", query=None, timeout_s=None, method="POST", body=body) as answer:
             if answer.status_code != 200:
                 reason = (await answer.aread()).decode(errors="replace")
                 raise AdminError(f"Envoy does not let us watch: {reason}")
@@ -178,6 +201,7 @@ class AdminClient:
         *,
         query: bytes | Mapping[str, str] | None,
         timeout_s: float | None,
+        method: str = "GET",
         body: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator["httpx2.Response"]:
         import httpx2
@@ -186,7 +210,7 @@ class AdminClient:
         url = url.copy_with(query=query) if isinstance(query, bytes) and query else url
         params = query if isinstance(query, Mapping) else None
         try:
-            async with self._client.stream("POST" if body else "GET", url, params=params, json=body, timeout=timeout_s) as answer:
+            async with self._client.stream(method, url, params=params, json=body, timeout=timeout_s) as answer:
                 yield answer
         except httpx2.TimeoutException:
             raise AdminError(f"Envoy's admin interface was silent for {timeout_s:g} s", busy=True) from None

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,6 +62,12 @@ def _render_crash(block: Block[LogRecord], secrets: bool) -> Text:
     if follows := describe_consequence(block):
         text.append(f"\n{_MARGIN}{printable(follows)}", "yellow")
     return text
+
+
+def render_levels(levels: Mapping[str, str]) -> Text:
+    """One line about log levels that were changed."""
+    told = ", ".join(f"{'all loggers' if name == 'all' else name} at {level}" for name, level in levels.items())
+    return Text.assemble(("✔ ", "green"), f"Envoy logs {printable(told)}")
 
 
 def raw_lines(entry: Entry, *, secrets: bool = False, for_terminal: bool) -> list[str]:
