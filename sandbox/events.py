@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sandbox.observe.exchange import Exchange
 from sandbox.observe.headers import Headers
+from sandbox.observe.origin import Line
 from sandbox.observe.token import Token
 
 
@@ -165,7 +166,11 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One HTTP exchange as the client saw it. `injected` are the names that the filter's configuration gives its headers."""
+    """The head of an answer as the client got it, and what became of the request on its way.
+
+    `exchange` is None where nobody saw it, for the reason in `unseen_because`, which is None on the way around the filter.
+    `elapsed_s` is until the head was there.
+    """
 
     method: str
     url: str
@@ -174,11 +179,35 @@ class Answer:
     reason: str
     request_headers: Headers
     headers: Headers
-    body: bytes
     elapsed_s: float
-    injected: frozenset[str]
+    exchange: Exchange | None
+    unseen_because: str | None
+    request_lines: tuple[Line, ...]
+    lines: tuple[Line, ...]
     token: Token | None
     no_token_because: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A piece of the last answer's body, decompressed."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Where the time of an answer went, body included: `envoy_s` in Envoy and the filter, `client_s` all outside of Envoy.
+
+    The parts are None where Envoy's log did not say in time, `upstream_s` also where the upstream was not asked. `details` are
+    Envoy's %RESPONSE_CODE_DETAILS%.
+    """
+
+    total_s: float
+    client_s: float | None
+    envoy_s: float | None
+    upstream_s: float | None
+    details: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

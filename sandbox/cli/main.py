@@ -4,12 +4,12 @@
 # isort: off
 from sandbox.cli.app import app
 from sandbox.cli import stack
-from sandbox.cli import traffic
+from sandbox.cli import curl
 from sandbox.cli import logs
 from sandbox.cli import bundle
 from sandbox.cli import machine
 
-__all__ = ["app", "bundle", "logs", "machine", "main", "stack", "traffic"]
+__all__ = ["app", "bundle", "curl", "logs", "machine", "main", "stack"]
 
 
 def main() -> None:

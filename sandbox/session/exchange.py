@@ -1,122 +1,205 @@
-"""`curl`: one request through Envoy, and what came back."""
+"""`curl`: one request through Envoy, what came back, and what the filter did to both."""
 
-import re
+import contextlib
 import time
-from dataclasses import dataclass
+import uuid
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from sandbox.envoy.resource import Injected
 from sandbox.errors import ConfigError, StackError
-from sandbox.events import Answer
+from sandbox.events import Answer, Piece, Timing
+from sandbox.observe.access import Access, settle
+from sandbox.observe.exchange import Exchange, value_of
 from sandbox.observe.headers import Headers
+from sandbox.observe.origin import trace_answer, trace_request
 from sandbox.observe.token import decode_token
-from sandbox.session.console import read_jwks, read_status
+from sandbox.session.console import read_jwks
 from sandbox.session.context import Context, open_client, running_stack
-from sandbox.session.expected import Expected, injected_headers, parse_expected, read_headers
-from sandbox.stack import BYPASS, INGRESS, Endpoints
+from sandbox.session.expected import Expected, parse_expected, read_headers
+from sandbox.session.look import REQUEST_ID, Watcher, find_access, watching
+from sandbox.session.no_token import why_no_token
+from sandbox.session.target import find_redirect, find_target
+from sandbox.stack import INGRESS, Endpoints
 
 if TYPE_CHECKING:
     import httpx2
 
 REQUEST_TIMEOUT_S = 30.0
-_AUTHORITY = re.compile(r"(localhost|127\.0\.0\.1):\d+(/|\?|$)")
+MAX_REDIRECTS = 10
+_TO_GET = (301, 302, 303)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to send. `bypass`: through the listener without the filter."""
+    """What to send. `bypass`: around the filter. `follow` redirects. `look`: see what the filter does and where time goes."""
 
     method: str
     path: str
     headers: Headers
     body: bytes | None
-    bypass: bool
+    bypass: bool = False
+    follow: bool = False
+    look: bool = True
 
 
-def exchange(context: Context, request: Request) -> Answer:
-    """Send `request` through Envoy.
+def find_url(context: Context, request: Request) -> str:
+    """Where `request` goes.
+
+    Raises: StackError when no stack runs; ConfigError for a URL of elsewhere.
+    """
+    import httpx2
+
+    _, endpoints = running_stack(context)
+    name, path = find_target(request.path, endpoints, bypass=request.bypass)
+    return str(httpx2.URL(endpoints.host[name].url + path))
+
+
+def send(context: Context, request: Request, *, repeat: int = 1) -> Iterator[Answer | Piece | Timing]:
+    """Send `request` through Envoy: the answer's head, its body, and the timing, for each time.
+
+    Redirects that are followed have an `Answer` of their own each; the body is the last one's.
 
     Raises: StackError when no stack runs or it does not answer; ConfigError for a request that cannot be sent.
     """
-    import h11
-    import httpx2
-
     found, endpoints = running_stack(context)
-    expected = parse_expected(found.labels or {})
-    name, path = _target(request, endpoints)
-    base, filtered = endpoints.host[name], name == INGRESS.name
-    url = base.url + path
-    with open_client(REQUEST_TIMEOUT_S) as client:
+    name, _ = find_target(request.path, endpoints, bypass=request.bypass)
+    wanted = request.look and name == INGRESS.name
+    with open_client(REQUEST_TIMEOUT_S) as client, watching(context, client, endpoints, wanted=wanted) as watcher:
         client.headers.clear()
         client.headers.update({"user-agent": "sandbox-curl", "accept": "*/*"})
+        sender = _Sender(context, client, endpoints, parse_expected(found.labels or {}), watcher)
+        for _ in range(repeat):
+            yield from sender.send(request)
+
+
+def send_both_ways(context: Context, request: Request) -> tuple[list[Answer | Piece | Timing], ...]:
+    """`send` through the ingress, then the same, Host and x-request-id included, around the filter.
+
+    Raises: as `send`.
+    """
+    _, endpoints = running_stack(context)
+    own = {"host": endpoints.host[INGRESS.name].authority, REQUEST_ID: str(uuid.uuid4())}
+    added = tuple(pair for pair in own.items() if value_of(request.headers, pair[0]) is None)
+    same = replace(request, headers=(*added, *request.headers))
+    return tuple(list(send(context, replace(same, bypass=bypass))) for bypass in (False, True))
+
+
+class _Sender:
+    """Sends with one client, and looks at what became of it."""
+
+    def __init__(
+        self, context: Context, client: "httpx2.Client", endpoints: Endpoints, expected: Expected, watcher: Watcher
+    ) -> None:
+        self._context = context
+        self._client = client
+        self._endpoints = endpoints
+        self._expected = expected
+        self._watcher = watcher
+
+    def send(self, request: Request) -> Iterator[Answer | Piece | Timing]:
+        """Send it, and what its redirects ask for."""
+        name, path = find_target(request.path, self._endpoints, bypass=request.bypass)
+        for hop in range(MAX_REDIRECTS + 1):
+            sent_at, started_s = time.time(), time.monotonic()
+            with self._open(request, self._endpoints.host[name].url + path) as response:
+                elapsed_s = time.monotonic() - started_s
+                access = None
+                exchange = self._watcher.find(response.headers.get(REQUEST_ID, ""))
+                if exchange and exchange.answered_by is None:
+                    access = find_access(self._context.engine, exchange.id, since_s=sent_at)
+                    exchange = settle(exchange, access) if access else exchange
+                yield self._answer(response, exchange, elapsed_s=elapsed_s, filtered=name == INGRESS.name, look=request.look)
+                if not (request.follow and response.has_redirect_location and hop < MAX_REDIRECTS):
+                    read_s = yield from self._read(response)
+                    yield self._timing(response, access, total_s=elapsed_s + read_s, since_s=sent_at, look=request.look)
+                    return
+                name, path = find_redirect(response.headers["location"], str(response.url), self._endpoints)
+                if response.status_code in _TO_GET and request.method != "HEAD":
+                    request = replace(request, method="GET", body=None)
+
+    @contextmanager
+    def _open(self, request: Request, url: str) -> Iterator["httpx2.Response"]:
+        import h11
+        import httpx2
+
         try:
-            prepared = client.build_request(request.method, url, headers=_encode(request.headers), content=request.body)
-            started = time.monotonic()
-            response = client.send(prepared)
-            elapsed_s = time.monotonic() - started
+            prepared = self._client.build_request(request.method, url, headers=_encode(request.headers), content=request.body)
+            response = self._client.send(prepared, stream=True)
         except (httpx2.InvalidURL, httpx2.LocalProtocolError, h11.LocalProtocolError, UnicodeEncodeError) as error:
             raise ConfigError(f"cannot send that request: {error}", hint="sandbox curl --help") from error
         except httpx2.HTTPError as error:
-            raise StackError(f"{base.url} does not answer: {type(error).__name__}: {error}", hint="sandbox status") from error
-        injected = dict(injected_headers(response, expected.injected)) if filtered else {}
-        value = injected.get(expected.injected.token_header)
-        token = decode_token(value, read_jwks(client, endpoints)) if value else None
-        missing = None
-        if filtered and value is None:
-            missing = _why_no_token(client, endpoints, expected.injected, seen=expected.injected.marker_header in injected)
-    return Answer(
-        method=request.method,
-        url=url,
-        http_version=response.http_version,
-        status=response.status_code,
-        reason=response.reason_phrase,
-        request_headers=read_headers(prepared.headers.raw),
-        headers=read_headers(response.headers.raw),
-        body=response.content,
-        elapsed_s=elapsed_s,
-        injected=_names(expected) if expected.injected.where != "request" and filtered else frozenset(),
-        token=token,
-        no_token_because=missing,
-    )
+            raise StackError(f"{url} does not answer: {type(error).__name__}: {error}", hint="sandbox status") from error
+        with contextlib.closing(response):
+            yield response
+
+    def _answer(
+        self, response: "httpx2.Response", exchange: Exchange | None, *, elapsed_s: float, filtered: bool, look: bool
+    ) -> Answer:
+        got, sent = read_headers(response.headers.raw), read_headers(response.request.headers.raw)
+        value, token, missing = None, None, None
+        if look and filtered:
+            injected = self._expected.injected
+            ours = exchange.request.after or () if exchange and injected.where == "request" else got
+            value = value_of(ours, injected.token_header)
+            token = decode_token(value, read_jwks(self._client, self._endpoints)) if value else None
+            if value is None:
+                marked = value_of(ours, injected.marker_header) is not None
+                missing = why_no_token(self._client, self._endpoints, self._expected, exchange, marked=marked)
+        return Answer(
+            method=response.request.method,
+            url=str(response.url),
+            http_version=response.http_version,
+            status=response.status_code,
+            reason=response.reason_phrase,
+            request_headers=sent,
+            headers=got,
+            elapsed_s=elapsed_s,
+            exchange=exchange,
+            unseen_because=self._watcher.problem,
+            request_lines=trace_request(sent, exchange.request if exchange else None),
+            lines=trace_answer(got, exchange, around=not filtered),
+            token=token,
+            no_token_because=missing,
+        )
+
+    def _read(self, response: "httpx2.Response") -> Generator[Piece, None, float]:
+        """The body; returns the seconds that it took, without those in which its pieces were used."""
+        import httpx2
+
+        pieces, read_s = response.iter_bytes(), 0.0
+        try:
+            while True:
+                started_s = time.monotonic()
+                data = next(pieces, None)
+                read_s += time.monotonic() - started_s
+                if data is None:
+                    return read_s
+                yield Piece(data=data)
+        except httpx2.HTTPError as error:
+            raise StackError(f"the answer broke off: {error}", hint="sandbox logs envoy") from error
+
+    def _timing(
+        self, response: "httpx2.Response", access: Access | None, *, total_s: float, since_s: float, look: bool
+    ) -> Timing:
+        request_id = response.headers.get(REQUEST_ID)
+        if look and access is None and request_id:
+            access = find_access(self._context.engine, request_id, since_s=since_s)
+        if access is None or access.total_us is None:
+            return Timing(
+                total_s=total_s, client_s=None, envoy_s=None, upstream_s=None, details=access.details if access else None
+            )
+        upstream_us = access.upstream_us or 0
+        return Timing(
+            total_s=total_s,
+            client_s=max(total_s - access.total_us / 1e6, 0.0),
+            envoy_s=max(access.total_us - upstream_us, 0) / 1e6,
+            upstream_s=None if access.upstream_us is None else upstream_us / 1e6,
+            details=access.details or access.flags,
+        )
 
 
 def _encode(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Values in UTF-8, as curl and httpie send what was typed."""
     return [(name.encode("ascii"), value.encode()) for name, value in headers]
-
-
-def _names(expected: Expected) -> frozenset[str]:
-    return frozenset({expected.injected.marker_header, expected.injected.token_header})
-
-
-def _target(request: Request, endpoints: Endpoints) -> tuple[str, str]:
-    """The name of the port and the path: from `/x`, `x`, `?q`, or a URL of the ingress or bypass, with `http://` or without."""
-    name, typed = BYPASS.name if request.bypass else INGRESS.name, request.path
-    if _AUTHORITY.match(typed):
-        typed = f"http://{typed}"
-    if typed.lower().startswith(("http://", "https://")):
-        names = {endpoints.host[port.name].port: port.name for port in (INGRESS, BYPASS)}
-        try:
-            parts = urlsplit(typed)
-            host, name = parts.hostname, names.get(parts.port or 0, "")
-        except ValueError:
-            host, name = None, ""
-        if host not in ("localhost", "127.0.0.1") or not name:
-            raise ConfigError(f"{typed} is not of this sandbox", hint=f"curl {typed}")
-        typed = parts.path + (f"?{parts.query}" if parts.query else "")
-    return name, typed if typed.startswith("/") else f"/{typed}"
-
-
-def _why_no_token(client: "httpx2.Client", endpoints: Endpoints, injected: Injected, *, seen: bool) -> str:
-    if not seen and injected.where == "request":
-        return "the filter injects on the request: only an answer of the echo shows it (sandbox curl /)"
-    status = read_status(client, endpoints)
-    if status is None:
-        return "the console does not answer, so nobody can say why"
-    if not status.filter_version:
-        return f"nobody can say why: Envoy is {status.envoy.get('state')}, and serves no filter that it tells of"
-    if not seen:
-        return "the filter did not see this answer: Envoy made it itself"
-    outcomes = ", ".join(f"{name} {count}" for name, count in status.fetches.items() if count) or "none yet"
-    return f"when this passed the filter had no token; its fetches so far: {outcomes}"

@@ -26,9 +26,17 @@ _STATES: Mapping[str, type[TapState | FilterState | TokenState | Dropped]] = {
 
 @contextmanager
 def open_stream(
-    client: "httpx2.Client", endpoints: Endpoints, state: State, *, since_s: float | None = None, secrets: bool = False
+    client: "httpx2.Client",
+    endpoints: Endpoints,
+    state: State,
+    *,
+    since_s: float | None = None,
+    secrets: bool = False,
+    silence_s: float = SILENCE_S,
 ) -> Iterator[Iterator[Watched]]:
     """Watch for as long as it is open; the first record is a `TapState`. `secrets`: tokens in full, with the project's token.
+
+    Records can be awaited for `silence_s`.
 
     Raises: StackError when the console does not answer or breaks off, also from the iterator.
     """
@@ -41,7 +49,7 @@ def open_stream(
         query["secrets"] = True
         headers["authorization"] = f"Bearer {_read_token(state)}"
     try:
-        with client.stream("GET", url, params=query, headers=headers, timeout=SILENCE_S) as response:
+        with client.stream("GET", url, params=query, headers=headers, timeout=silence_s) as response:
             if response.status_code != 200:
                 raise StackError(f"the console answered {response.status_code} for {url}", hint="sandbox doctor")
             yield _records(response.iter_lines())

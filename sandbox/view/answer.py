@@ -1,74 +1,153 @@
-"""What `curl` shows."""
+"""What `curl` shows: an exchange in full, or a line of it."""
 
-import contextlib
-import json
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from statistics import median
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from sandbox.events import Answer
+from sandbox.events import Answer, Timing
 from sandbox.observe.headers import Headers
+from sandbox.observe.origin import Line
+from sandbox.observe.redact import redact_headers, redact_json
+from sandbox.view.exchange import INJECTS, LOUD, NOT_EXACT, render_changes
 from sandbox.view.headers import render_token, shorten
 from sandbox.view.terminal import printable
 
-MARK = "◀ filter"
-WIDTH = 96
+_IN_FIRST_LINE = (":method", ":path", ":scheme")
+_ORIGINS = {"client": "client", "envoy": "Envoy", "upstream": "upstream"}
+_DONE = {"removed": "  ◀ filter took it away", "moved": "  ◀ filter moved it"}
+_FILTERS = "  ◀ filter"
+_ANSWERED = {"filter": "the filter answered by itself", "envoy": "Envoy answered by itself"}
 
 
-def render_answer(answer: Answer, *, verbose: bool) -> RenderableType:
-    """Status, headers with the filter's marked, the token decoded, the body."""
-    parts: list[Text] = []
-    if verbose:
-        parts += [Text(f"> {answer.method} {answer.url}", "dim"), *_plain(answer.request_headers, "> "), Text()]
-    style = "green" if answer.status < 400 else "red"
-    parts.append(Text(f"{answer.http_version} {answer.status} {answer.reason}  ({answer.elapsed_s * 1000:.1f} ms)", style))
-    for name, value in answer.headers:
-        parts.append(_header(name, value, mark=name in answer.injected))
-        if answer.token and value == answer.token.value:
+def render_answer(answer: Answer, *, secrets: bool) -> RenderableType:
+    """The request and the head of its answer, each header with a mark that says who it is from."""
+    parts = [Text(f"{answer.method} {printable(_target(answer))} {answer.http_version}", "bold")]
+    parts += [_line(line, secrets=secrets) for line in answer.request_lines if line.change or line.name not in _IN_FIRST_LINE]
+    parts += [Text(), *_status(answer)]
+    for line in answer.lines:
+        parts.append(_line(line, secrets=secrets))
+        if answer.token and line.value == answer.token.value:
             parts.append(Text.assemble(("  └ ", "dim"), render_token(answer.token)))
-    if answer.no_token_because:
-        parts.append(Text(f"! {printable(answer.no_token_because)}", "yellow"))
-    return Group(*parts, Text(), _body(answer)) if answer.body else Group(*parts)
+    if answer.token and all(line.value != answer.token.value for line in answer.lines):
+        parts.append(Text.assemble(("token on the request: ", "dim"), render_token(answer.token)))
+    parts += [Text(f"! {printable(problem)}", "yellow") for problem in _problems(answer)]
+    return Group(*parts)
 
 
-def _plain(headers: Headers, prefix: str) -> list[Text]:
-    return [Text(f"{prefix}{name}: {printable(shorten(value))}", "dim") for name, value in headers]
+def _target(answer: Answer) -> str:
+    """The path that was asked for."""
+    _, _, rest = answer.url.partition("://")
+    return f"/{rest.partition('/')[2]}"
 
 
-def _header(name: str, value: str, *, mark: bool) -> Text:
-    if not mark:
-        return Text.assemble((name, "cyan"), f": {printable(value)}")
-    return Text.assemble((name, "bold green"), (f": {printable(shorten(value))}", "green"), (f"  {MARK}", "bold green"))
+def _status(answer: Answer) -> list[Text]:
+    style = "bold green" if answer.status < 400 else "bold red"
+    line = Text(f"{answer.http_version} {answer.status} {printable(answer.reason)}".rstrip(), style)
+    line.append(f"  ({answer.elapsed_s * 1000:.1f} ms)", "dim")
+    exchange = answer.exchange
+    if exchange is None:
+        return [line]
+    for change in exchange.response.changes if exchange.response else ():
+        if change.name == ":status":
+            line.append(f"  {change.before} → {change.after}{_FILTERS}", "bold yellow")
+    if exchange.trapped:
+        line.append("  ").append("THE FILTER CRASHED", LOUD).append(" and Envoy answered for it")
+    elif exchange.answered_by in _ANSWERED:
+        line.append(f"  {_ANSWERED[exchange.answered_by]}", "yellow")
+    return [line]
 
 
-def _body(answer: Answer) -> Text:
-    try:
-        text = answer.body.decode()
-    except UnicodeDecodeError:
-        return Text(f"[{len(answer.body)} bytes, not text: use -s or -o FILE]", "dim")
-    with contextlib.suppress(ValueError):
-        text = _render_json(json.loads(text), 0)
-    return Text("\n".join(printable(line) for line in text.splitlines()))
+def _problems(answer: Answer) -> list[str]:
+    problems = [answer.no_token_because] if answer.no_token_because else []
+    if answer.unseen_because:
+        problems.append(f"nobody saw what the filter did: {answer.unseen_because}")
+    return problems
 
 
-def _render_json(value: Any, depth: int) -> str:
-    """JSON with each list and object on one line where it fits."""
-    line = json.dumps(value, ensure_ascii=False)
-    if len(line) + 2 * depth <= WIDTH or not isinstance(value, dict | list) or not value:
-        return line
-    pad = "  " * (depth + 1)
-    if isinstance(value, dict):
-        opening, closing = "{}"
-        items = [f"{json.dumps(key, ensure_ascii=False)}: {_render_json(item, depth + 1)}" for key, item in value.items()]
-    else:
-        opening, closing = "[]"
-        items = [_render_json(item, depth + 1) for item in value]
-    return f"{opening}\n{pad}" + f",\n{pad}".join(items) + f"\n{'  ' * depth}{closing}"
+def _line(line: Line, *, secrets: bool) -> Text:
+    name, value = printable("host" if line.name == ":authority" else line.name), _value(line.value, secrets=secrets)
+    if line.change is None:
+        text = Text.assemble((name, "cyan"), f": {value}")
+        if line.origin == "filter":
+            return text.append(_FILTERS, "bold green")
+        return text.append(f"  · {_ORIGINS[line.origin]}", "dim") if line.origin else text
+    was = f"{_value(line.change.before or '', secrets=secrets)} → " if line.change.kind == "changed" else ""
+    style = "red" if line.change.kind == "removed" else "green"
+    text = Text.assemble((name, f"bold {style}"), (": ", style), (was, "dim"), (value, style))
+    if not line.change.exact:
+        text.append(f" {NOT_EXACT}", "yellow")
+    text.append(_DONE.get(line.change.kind, _FILTERS), f"bold {style}")
+    return text.append("  ").append(INJECTS, LOUD) if line.change.injects else text
 
 
-def render_head(answer: Answer) -> str:
-    """Status line and headers as curl's -i prints them: unmarked, unshortened."""
+def _value(value: str, *, secrets: bool) -> str:
+    return printable(shorten(value, secrets=secrets))
+
+
+def render_timing(timing: Timing) -> Text:
+    """Where the time went, on one line."""
+    text = Text(f"{timing.total_s * 1000:.1f} ms", "dim")
+    if timing.client_s is not None and timing.envoy_s is not None:
+        text.append(f": client {timing.client_s * 1000:.1f} · filter and Envoy {timing.envoy_s * 1000:.1f}")
+        text.append(f" · upstream {timing.upstream_s * 1000:.1f}" if timing.upstream_s is not None else "")
+    return text
+
+
+def render_details(timing: Timing) -> Text:
+    """What Envoy's log says of who answered, and why."""
+    return Text(f"Envoy: {printable(timing.details or 'its log did not say in time')}", "dim")
+
+
+def render_short(number: int, answer: Answer, timing: Timing) -> Text:
+    """One of several, on one line."""
+    text = Text.assemble((f"{number:>4} ", "dim"), (str(answer.status), "green" if answer.status < 400 else "red"))
+    text.append(f" {timing.total_s * 1000:>8.1f} ms")
+    if answer.exchange is None:
+        return text
+    for arrow, way in (("→", answer.exchange.request), ("←", answer.exchange.response)):
+        if way and way.changes:
+            text.append(f"  {arrow} ", "dim").append(render_changes(way.changes))
+    return text.append("  ").append("CRASHED", LOUD) if answer.exchange.trapped else text
+
+
+def render_head(answer: Answer, *, secrets: bool) -> bytes:
+    """Status line and headers as curl's -i prints them: unmarked."""
+    headers: Headers = answer.headers if secrets else redact_headers(answer.headers)
     lines = [f"{answer.http_version} {answer.status} {answer.reason}".rstrip()]
-    lines += [f"{name}: {value}" for name, value in answer.headers]
-    return "\r\n".join(lines) + "\r\n\r\n"
+    lines += [f"{name}: {value}" for name, value in headers]
+    return b"".join(_encode(line) + b"\r\n" for line in (*lines, ""))
+
+
+def _encode(line: str) -> bytes:
+    """The bytes that it came as, or, where we wrote into it, UTF-8."""
+    try:
+        return line.encode("latin-1")
+    except UnicodeEncodeError:
+        return line.encode()
+
+
+def render_summary(seen: Sequence[tuple[Answer, Timing]]) -> Text:
+    """What several answers have in common, and how long they took."""
+    times_ms = sorted(timing.total_s * 1000 for _, timing in seen)
+    counts = Counter(answer.status for answer, _ in seen)
+    tokens = {answer.token.value for answer, _ in seen if answer.token}
+    text = Text(f"{len(seen)} requests: " + ", ".join(f"{status} ×{count}" for status, count in sorted(counts.items())))
+    text.append(f" · {times_ms[0]:.1f} / {median(times_ms):.1f} / {times_ms[-1]:.1f} ms (least, median, most)")
+    return text.append(f" · {len(tokens)} different token{'' if len(tokens) == 1 else 's'}")
+
+
+def answer_as_json(answer: Answer, body: bytes, timing: Timing, *, secrets: bool) -> dict[str, Any]:
+    """All of it for JSON; a body that is no text is in base64."""
+    value = asdict(answer)
+    value["timing"] = asdict(timing)
+    try:
+        value["body"] = body.decode()
+    except UnicodeDecodeError:
+        value["body_base64"] = b64encode(body).decode()
+    return value if secrets else redact_json(value)

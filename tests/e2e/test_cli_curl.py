@@ -3,6 +3,9 @@
 import base64
 import json
 import os
+import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -103,15 +106,43 @@ def test_include_prints_head_and_body_as_curl_does(shared: Sandbox):
     lines = head.split("\r\n")
     assert lines[0] == "HTTP/1.1 200 OK"
     assert "x-wasm-filter: hello from wasm" in lines
-    [token] = [line for line in lines if line.startswith("x-auth: Bearer ")]
-    assert token.count(".") == 2, "unshortened, as curl prints it"
+    assert [line for line in lines if line.startswith("x-auth: Bearer eyJ…(ES256, subject envoy, ")]
     assert json.loads(body)["method"] == "GET"
 
 
-def test_verbose_shows_the_request_too(shared: Sandbox):
-    done = shared.run("curl", "-v", "/x", "x-a:b").expect(0)
-    assert f"> GET http://127.0.0.1:{shared.ports['ingress']}/x" in done.stdout
-    assert "> x-a: b" in done.stdout
+def test_each_header_is_marked_with_who_it_is_from(shared: Sandbox):
+    lines = shared.run("curl", "/x?y=1", "x-a:b").expect(0).stdout.splitlines()
+    request, answer = lines[: lines.index("")], lines[lines.index("") + 1 :]
+    assert request[:5] == [
+        "GET /x?y=1 HTTP/1.1",
+        f"host: 127.0.0.1:{shared.ports['ingress']}  · client",
+        "user-agent: sandbox-curl  · client",
+        "accept: */*  · client",
+        "x-a: b  · client",
+    ]
+    assert request[5] == "x-forwarded-proto: http  · Envoy"
+    assert request[6].startswith("x-request-id: ")
+    assert request[6].endswith("  · Envoy")
+    assert len(request) == 7
+    assert answer[0].startswith("HTTP/1.1 200 OK  (")
+    marks = {line.partition(":")[0]: line.rpartition("  ")[2] for line in answer[1 : answer.index("")]}
+    marks = {name: mark for name, mark in marks.items() if not name.startswith("  └")}
+    assert marks == {
+        "date": "· upstream",
+        "x-content-type-options": "· upstream",
+        "content-length": "· upstream",
+        "content-type": "· upstream",
+        "x-envoy-upstream-service-time": "· Envoy",
+        "x-wasm-filter": "◀ filter",
+        "x-auth": "◀ filter",
+        "server": "· Envoy",
+        "x-request-id": "· Envoy",
+    }
+    assert re.fullmatch(r"\d+\.\d ms: client \d+\.\d · filter and Envoy \d+\.\d · upstream \d+\.\d", answer[-1])
+
+
+def test_verbose_shows_what_envoys_log_says(shared: Sandbox):
+    assert "Envoy: via_upstream" in shared.run("curl", "-v", "/").expect(0).stdout
 
 
 def test_silent_is_the_body_and_nothing_else(shared: Sandbox):
@@ -133,7 +164,10 @@ def test_output_as_json_holds_the_whole_exchange(shared: Sandbox):
     answer = shared.json("curl", "POST", "/p", "-d", "x")
     assert (answer["method"], answer["status"], answer["reason"], answer["http_version"]) == ("POST", 200, "OK", "HTTP/1.1")
     assert answer["url"] == f"http://127.0.0.1:{shared.ports['ingress']}/p"
-    assert answer["injected"] == ["x-auth", "x-wasm-filter"]
+    assert [change["name"] for change in answer["exchange"]["response"]["changes"]] == ["x-wasm-filter", "x-auth"]
+    assert answer["exchange"]["id"] == dict(answer["headers"])["x-request-id"]
+    assert answer["timing"]["upstream_s"] < answer["timing"]["total_s"]
+    assert answer["timing"]["details"] == "via_upstream"
     assert answer["token"]["subject"] == "envoy"
     assert answer["token"]["verified"] is True
     assert json.loads(answer["body"])["body"]["data"] == "x"
@@ -192,3 +226,59 @@ def test_an_error_status_is_an_answer(shared: Sandbox):
     answer = shared.json("curl", "/status/503")
     assert answer["status"] == 503
     assert dict(answer["headers"])["x-wasm-filter"] == "hello from wasm"
+
+
+def test_tokens_in_full_for_who_asks(shared: Sandbox):
+    token = re.search(r"x-auth: Bearer (\S+)", shared.run("curl", "-i", "--show-secrets", "/").expect(0).stdout)[1]
+    assert token.count(".") == 2
+    assert f"x-auth: Bearer {token}  ◀ filter" in shared.run("curl", "--show-secrets", "/").expect(0).stdout
+    for words in ((), ("-i",), ("-s",), ("-o", "json"), ("--diff",), ("-v",)):
+        done = shared.run("curl", *words, "/", f"authorization: Bearer {token}").expect(0)
+        assert token.split(".")[2] not in done.stdout
+
+
+def test_the_command_for_curl_is_one_that_curl_takes(shared: Sandbox):
+    words = ("PUT", "/a?b=c d", "x-a:it's", "x-empty:", "-d", 'two\n"lines"')
+    line = shared.run("curl", "--as-curl", *words).expect(0).stdout
+    done = subprocess.run([*shlex.split(line), "-s"], capture_output=True, text=True, check=True)
+    got = json.loads(done.stdout.partition("\n\n")[2])
+    assert (got["method"], got["body"]["data"]) == ("PUT", 'two\n"lines"')
+    assert ["x-a", "it's"] in got["headers"]
+    assert ["x-empty", ""] in got["headers"]
+
+
+def test_both_ways_side_by_side(shared: Sandbox):
+    lines = shared.run("curl", "--diff", "/").expect(0).stdout.splitlines()
+    assert lines[0].split() == ["WITH", "THE", "FILTER", "WITHOUT"]
+    assert [line.split()[0] for line in lines[1:3]] == ["x-wasm-filter", "x-auth"]
+    assert re.fullmatch(r"the body is the same, \d+ bytes", lines[3])
+    assert shared.run("curl", "--diff", "--bypass", "/").expect(2).error.startswith("error: --diff goes both ways")
+
+
+def test_a_status_can_be_checked(shared: Sandbox):
+    shared.run("curl", "--check-status", "/status/204").expect(0)
+    shared.run("curl", "--check-status", "/status/404").expect(7)
+    shared.run("curl", "--check-status", "-s", "/status/503").expect(7)
+
+
+def test_many_times_a_line_each(shared: Sandbox):
+    lines = shared.run("curl", "--repeat", "3", "/").expect(0).stdout.splitlines()
+    assert [re.sub(r"\d+\.\d ms", "N ms", " ".join(line.split())) for line in lines[:3]] == [
+        f"{number} 200 N ms ← +x-wasm-filter +x-auth" for number in (1, 2, 3)
+    ]
+    assert lines[3].startswith("3 requests: 200 ×3 · ")
+    assert len(shared.run("curl", "--repeat", "2", "-o", "json", "/").expect(0).stdout.splitlines()) == 2
+
+
+def test_a_large_body_is_cut_on_the_screen_and_whole_in_a_file(shared: Sandbox, tmp_path: Path):
+    shown = shared.run("curl", "/bytes/200000?seed=1", "-o", str(tmp_path / "body")).expect(0)
+    assert shown.stdout == ""
+    assert (tmp_path / "body").stat().st_size == 200_000
+    assert "[200000 bytes, not text: use -s or -o FILE]" in shared.run("curl", "/bytes/200000").expect(0).stdout
+
+
+def test_a_way_around_the_filter_has_no_mark_of_it(shared: Sandbox):
+    lines = shared.run("curl", "--bypass", "/").expect(0).stdout
+    assert "filter" not in lines.partition("{")[0]
+    assert "server: envoy  · Envoy" in lines
+    assert "content-type: application/json  · upstream" in lines

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -7,9 +8,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from sandbox.errors import SandboxError
-from sandbox.events import Answer, Bundled, BundlePart, LogRecord
+from sandbox.events import Answer, Bundled, BundlePart, LogRecord, Timing
+from sandbox.observe.origin import Line
 from sandbox.observe.token import describe_life
-from sandbox.view.answer import render_answer
+from sandbox.view.answer import render_answer, render_timing
+from sandbox.view.body import MAX_SHOWN_BYTES, BodyView, PlainBody
 from sandbox.view.bundle import render_bundle
 from sandbox.view.errors import render_error
 from sandbox.view.headers import shorten
@@ -81,37 +84,97 @@ def answer(**fields):
         "http_version": "HTTP/1.1",
         "status": 200,
         "reason": "OK",
-        "request_headers": (("host", "a"),),
-        "headers": (("x-a", "1"), ("x-a", "2"), ("x-b", "3")),
-        "body": b"",
+        "request_headers": (),
+        "headers": (),
         "elapsed_s": 0.001,
-        "injected": frozenset({"x-b"}),
+        "exchange": None,
+        "unseen_because": None,
+        "request_lines": (Line(name=":method", value="GET", origin="client"), Line(name="host", value="a", origin="client")),
+        "lines": (
+            Line(name="x-a", value="1", origin="upstream"),
+            Line(name="x-a", value="2", origin=None),
+            Line(name="x-b", value="3", origin="filter"),
+            Line(name="x-\x1b[0m", value="[/x]\x1b", origin="envoy"),
+        ),
         "token": None,
         "no_token_because": None,
     }
     return Answer(**values | fields)
 
 
-def test_headers_keep_order_and_duplicates_and_the_filters_are_marked():
-    assert text_of(render_answer(answer(), verbose=False)) == "HTTP/1.1 200 OK  (1.0 ms)\nx-a: 1\nx-a: 2\nx-b: 3  ◀ filter\n"
+def test_headers_keep_order_and_duplicates_and_are_marked():
+    assert text_of(render_answer(answer(), secrets=False)).splitlines() == [
+        "GET / HTTP/1.1",
+        "host: a  · client",
+        "",
+        "HTTP/1.1 200 OK  (1.0 ms)",
+        "x-a: 1  · upstream",
+        "x-a: 2",
+        "x-b: 3  ◀ filter",
+        "x-\\x1b[0m: [/x]\\x1b  · Envoy",
+    ]
+
+
+def test_an_exchange_that_nobody_saw_is_told_to_be_that():
+    shown = text_of(render_answer(answer(unseen_because="Envoy is busy", no_token_because="none yet"), secrets=False))
+    assert shown.splitlines()[-2:] == ["! none yet", "! nobody saw what the filter did: Envoy is busy"]
+
+
+def body_text(body, content_type=""):
+    view = BodyView(content_type, secrets=False)
+    return [
+        str(text)
+        for text in (*(view.feed(body[place : place + 7]) for place in range(0, len(body), 7)), view.end())
+        if text is not None
+    ]
 
 
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
-        (b'{"b": [1, 2], "a": {}}', '{"b": [1, 2], "a": {}}'),
-        (b"plain\x1b[0m\n[/x]", "plain\\x1b[0m\n[/x]"),
-        (b"\xff\x00", "[2 bytes, not text: use -s or -o FILE]"),
+        (b"", []),
+        (b'{"b": [1, 2], "a": {}}', ['{"b": [1, 2], "a": {}}']),
+        (b"plain\x1b[0m\n[/x]", ["plain\\x1b[0m\n[/x]"]),
+        (b"\xff\x00", ["[2 bytes, not text: use -s or -o FILE]"]),
+        (b"a" * MAX_SHOWN_BYTES + b"bc", ["a" * MAX_SHOWN_BYTES + "\n[2 more bytes: use -s or -o FILE]"]),
+        (b"a" * (MAX_SHOWN_BYTES - 1) + "é".encode(), ["a" * (MAX_SHOWN_BYTES - 1) + "\n[1 more bytes: use -s or -o FILE]"]),
     ],
+    ids=["empty", "json", "text", "binary", "large", "cut in a character"],
 )
 def test_bodies(body, shown):
-    assert text_of(render_answer(answer(body=body), verbose=False)).endswith(f"\n\n{shown}\n")
+    assert body_text(body) == shown
+
+
+def test_what_comes_line_by_line_is_shown_so():
+    shown = body_text(b"data: 1\n\ndata: 22\n\nda", "text/event-stream")
+    assert "\n".join(shown).split("\n") == ["data: 1", "", "data: 22", "", "da"]
+    assert len(shown) > 2
 
 
 def test_long_json_is_broken_where_it_must_be():
-    body = b'{"short": [1, 2], "long": ["' + b"x" * 60 + b'", "' + b"y" * 60 + b'"]}'
-    shown = text_of(render_answer(answer(body=body), verbose=False)).partition("\n\n")[2]
+    [shown] = body_text(b'{"short": [1, 2], "long": ["' + b"x" * 60 + b'", "' + b"y" * 60 + b'"]}')
     assert shown.splitlines() == ["{", '  "short": [1, 2],', '  "long": [', f'    "{"x" * 60}",', f'    "{"y" * 60}"', "  ]", "}"]
+
+
+def test_the_parts_of_the_time_as_far_as_they_are_known():
+    timing = Timing(total_s=0.0123, client_s=0.001, envoy_s=0.0013, upstream_s=0.01, details="via_upstream")
+    assert str(render_timing(timing)) == "12.3 ms: client 1.0 · filter and Envoy 1.3 · upstream 10.0"
+    assert str(render_timing(replace(timing, upstream_s=None))) == "12.3 ms: client 1.0 · filter and Envoy 1.3"
+    assert str(render_timing(replace(timing, client_s=None))) == "12.3 ms"
+
+
+def test_a_token_in_pieces_is_no_token_when_printed():
+    token = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJlbnZveSJ9.c2lnbmF0dXJlc2lnbmF0dXJl"
+    body = PlainBody(secrets=False)
+    text = f"a {token}\nb {token}".encode()
+    printed = b"".join(body.feed(text[place : place + 5]) for place in range(0, len(text), 5)) + body.end()
+    assert b"c2lnbmF0dXJl" not in printed
+    assert printed.startswith(b"a eyJ")
+    plain = PlainBody(secrets=True)
+    assert plain.feed(text[:9]) + plain.feed(text[9:]) + plain.end() == text
+    binary = bytes(range(256)) * 3
+    body = PlainBody(secrets=False)
+    assert body.feed(binary) + body.end() == binary
 
 
 def test_a_bundle_has_a_row_for_each_part_and_shows_names_as_they_are():
