@@ -5,11 +5,12 @@
 from sandbox.cli.app import app
 from sandbox.cli import stack
 from sandbox.cli import curl
+from sandbox.cli import watch
 from sandbox.cli import logs
 from sandbox.cli import bundle
 from sandbox.cli import machine
 
-__all__ = ["app", "bundle", "curl", "logs", "machine", "main", "stack"]
+__all__ = ["app", "bundle", "curl", "logs", "machine", "main", "stack", "watch"]
 
 
 def main() -> None:

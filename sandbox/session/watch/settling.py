@@ -1,0 +1,158 @@
+"""Exchanges of which the taps can't tell who answered, or why: Envoy's log can. Many are looked up at once, and not too often."""
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from sandbox.errors import StackError
+from sandbox.events import LogRecord
+from sandbox.observe.access import Access, parse_access, settle
+from sandbox.observe.envoy_log import parse_envoy_line
+from sandbox.observe.exchange import Exchange, value_of
+from sandbox.observe.panic import Assembler, Block, can_be_of_panic
+from sandbox.session.context import Context
+from sandbox.session.logs import read_policy
+from sandbox.stack import ENVOY
+
+FIRST_LOOK_S = 0.03
+"""Envoy writes its log some milliseconds after the tap has told the end."""
+PAUSE_S = 0.25
+REST = 3.0
+"""After a look-up of some length a pause of so many times that: the log can be long."""
+PATIENCE_S = 0.5
+"""How long Envoy's line may take."""
+LOOK_S = 1.0
+CLOCKS_S = 1.0
+"""What Envoy's and our clock may differ, where it runs in a machine of its own."""
+MAX_WAITING = 2000
+MAX_CRASHES = 100
+_REQUEST_ID = "x-request-id"
+
+
+def is_open(exchange: Exchange) -> bool:
+    """Whether Envoy's log knows more: who answered, if the filter crashed, or why Envoy itself answered."""
+    return exchange.details is None and (exchange.trapped is None or exchange.answered_by in {None, "envoy"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the log said: of requests, and of crashes of the filter."""
+
+    accesses: tuple[Access, ...]
+    crashes: tuple[Block[LogRecord], ...]
+
+
+def look_up(context: Context, since_s: float) -> Found:
+    """Read Envoy's log from then on; nothing where it can't be read, as when the stack is just ending."""
+    accesses: list[Access] = []
+    crashes: list[Block[LogRecord]] = []
+    assembler: Assembler[LogRecord] = Assembler()
+    records = context.engine.logs(services=(ENVOY.name,), since_s=since_s, tail=None, follow=False, matching=_matters)
+    with contextlib.suppress(StackError, OSError):
+        for record in records:
+            access = parse_access(record.line)
+            if access:
+                accesses.append(access)
+                continue
+            line = parse_envoy_line(record.line)
+            fed = assembler.feed(record, line) if can_be_of_panic(line) else ()
+            crashes += [found for found in fed if isinstance(found, Block) and not found.panic.at_start]
+    policy = read_policy(context) if crashes else None
+    return Found(tuple(accesses), tuple(replace(crash, policy=policy) for crash in crashes))
+
+
+def _matters(record: LogRecord) -> bool:
+    return record.line.startswith('{"access"') or '"logger":"wasm"' in record.line
+
+
+class Undecided:
+    """Exchanges that wait for Envoy's word on them."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[float, Exchange]] = deque()
+
+    @property
+    def since_s(self) -> float | None:
+        """When the oldest of them began; None for none."""
+        return min((exchange.time_s for _, exchange in self._waiting), default=None)
+
+    def add(self, exchange: Exchange, now_s: float) -> Exchange | None:
+        """Let it wait; returns the oldest one if there are too many."""
+        self._waiting.append((now_s, exchange))
+        return self._waiting.popleft()[1] if len(self._waiting) > MAX_WAITING else None
+
+    def settle(self, accesses: Iterable[Access], asked_s: float) -> list[Exchange]:
+        """Return those that Envoy's log has, and those that it should have had when it was asked."""
+        by_id: dict[str, list[Access]] = {}
+        for access in accesses:
+            by_id.setdefault(access.id, []).append(access)
+        done = []
+        for _ in range(len(self._waiting)):
+            came_s, exchange = self._waiting.popleft()
+            found = _find(exchange, by_id)
+            if found:
+                done.append(settle(exchange, found))
+            elif came_s + PATIENCE_S < asked_s:
+                done.append(exchange)
+            else:
+                self._waiting.append((came_s, exchange))
+        return done
+
+
+def _find(exchange: Exchange, by_id: dict[str, list[Access]]) -> Access | None:
+    """A client can choose the id, and so use it twice; the filter can change it."""
+    for request_id in (exchange.id, value_of(exchange.request.after or (), _REQUEST_ID)):
+        for access in by_id.get(request_id or "", ()):
+            if exchange.status in {None, access.status}:
+                return access
+    return None
+
+
+class Settling:
+    """The thread that asks. `publish` gets each exchange once, and after it what the filter has crashed of."""
+
+    def __init__(
+        self, look: Callable[[float], Found], publish: Callable[[Exchange | Block[LogRecord]], None], *, begun_s: float
+    ) -> None:
+        self._look = look
+        self._publish = publish
+        self._begun_s = begun_s
+        self._undecided = Undecided()
+        self._news = threading.Condition()
+        self._told: deque[tuple[float, str]] = deque(maxlen=MAX_CRASHES)
+
+    def put(self, exchange: Exchange) -> None:
+        """Settle it soon; never waits."""
+        with self._news:
+            surplus = self._undecided.add(exchange, time.monotonic())
+            self._news.notify()
+        if surplus:
+            self._publish(surplus)
+
+    def run(self, stopped: threading.Event) -> None:
+        """Look up what waits, again and again."""
+        while not stopped.is_set():
+            with self._news:
+                self._news.wait_for(lambda: self._undecided.since_s is not None, LOOK_S)
+                since_s = self._undecided.since_s
+            if since_s is None or stopped.wait(FIRST_LOOK_S):
+                continue
+            asked_s = time.monotonic()
+            found = self._look(since_s - CLOCKS_S)
+            with self._news:
+                settled = self._undecided.settle(found.accesses, asked_s)
+            for exchange in settled:
+                self._publish(exchange)
+            self._tell(found.crashes)
+            stopped.wait(max(PAUSE_S, REST * (time.monotonic() - asked_s)))
+
+    def _tell(self, crashes: Iterable[Block[LogRecord]]) -> None:
+        for block in list(crashes)[-MAX_CRASHES:]:
+            last = block.items[-1]
+            sign = (last.time_s, last.line)
+            if sign not in self._told and last.time_s >= self._begun_s - CLOCKS_S:
+                self._told.append(sign)
+                self._publish(block)

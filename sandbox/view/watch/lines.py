@@ -1,0 +1,93 @@
+"""What `watch` prints line by line: exchanges as data, all else as talk; and everything as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from sandbox.events import (
+    Dropped,
+    FilterRefused,
+    FilterState,
+    FilterSwapped,
+    Happened,
+    LogRecord,
+    TapState,
+    TokenFetched,
+    TokenState,
+)
+from sandbox.observe.exchange import Exchange
+from sandbox.observe.panic import Block
+from sandbox.view.logs import record_as_json, render_record
+from sandbox.view.terminal import printable
+from sandbox.view.watch.strip import SUCCESS, describe_tap, render_fetch, render_swap
+
+_NAMES: Mapping[type, str] = {
+    TapState: "tap",
+    FilterState: "filter",
+    TokenState: "token",
+    TokenFetched: "fetched",
+    FilterSwapped: "swapped",
+    FilterRefused: "refused",
+    Dropped: "dropped",
+    Block: "crash",
+}
+
+State = TapState | FilterState | TokenState | Dropped | Happened | Block[LogRecord]
+
+
+class Talk:
+    """Beside the exchanges: what the user should know, each thing once."""
+
+    def __init__(self, *, secrets: bool) -> None:
+        self._secrets = secrets
+        self._all_is_seen = True
+        self._crashed_of = ""
+
+    def render(self, record: State) -> Text | None:
+        """One line, or a block for a crash; None for what is as it should be."""
+        match record:
+            case TapState():
+                return self._render_tap(record)
+            case Dropped():
+                return _note(f"{record.count} missing here: {printable(record.because)}", "yellow")
+            case TokenFetched() if record.outcome != SUCCESS:
+                return Text.assemble(("! ", "yellow"), "fetching the token: ", render_fetch(record))
+            case FilterSwapped() | FilterRefused():
+                return Text.assemble(("! ", "yellow"), "filter: ", render_swap(record))
+            case Block() if record.panic.summary != self._crashed_of:
+                self._crashed_of = record.panic.summary
+                return render_record(record, secrets=self._secrets)
+            case _:
+                return None
+
+    def _render_tap(self, tap: TapState) -> Text | None:
+        is_all = tap.attached and (tap.share or 1) == 1 and not tap.reason
+        was_all, self._all_is_seen = self._all_is_seen, is_all
+        said, style = describe_tap(tap)
+        return None if is_all and was_all else _note(f"seen now: {said}", style)
+
+
+def _note(said: str, style: str) -> Text:
+    return Text.assemble(("! ", "yellow"), (said, style))
+
+
+class Documents:
+    """Everything as objects for NDJSON: an exchange as docs/exchange.schema.json has it, all else with its name as `event`."""
+
+    def __init__(self, *, secrets: bool) -> None:
+        self._secrets = secrets
+        self._fetches: Mapping[str, int] | None = None
+
+    def make(self, record: Exchange | State) -> dict[str, Any] | None:
+        """The object; None for a token that has only grown older."""
+        if isinstance(record, TokenState):
+            before, self._fetches = self._fetches, record.fetches
+            if before == record.fetches:
+                return None
+        if isinstance(record, Exchange):
+            return asdict(record)
+        if isinstance(record, Block):
+            return {"event": _NAMES[Block], **record_as_json(record, secrets=self._secrets)}
+        return {"event": _NAMES[type(record)], **asdict(record)}
