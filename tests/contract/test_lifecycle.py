@@ -105,12 +105,26 @@ def test_curl_shows_what_the_filter_did_and_bypass_what_it_did_not(steady: Sandb
     assert answer["status"] == 200
     assert dict(answer["headers"])["x-wasm-filter"] == "hello from wasm"
     assert answer["token"]["verified"] is True
+    assert [change["name"] for change in answer["exchange"]["response"]["changes"]] == ["x-wasm-filter", "x-auth"]
+    assert answer["timing"]["details"] == "via_upstream"
     plain = steady.json("curl", "--bypass", "/")
     assert plain["status"] == 200
     assert not {"x-wasm-filter", "x-auth"} & set(dict(plain["headers"]))
 
 
-@pytest.mark.parametrize("words", [("curl", "/"), ("restart",), ("logs",)])
+def test_watch_shows_the_requests_of_any_client(steady: Sandbox):
+    watch = steady.start("watch", "-n", "1", "-o", "json", "--path", "/watched")
+
+    def seen() -> bool:
+        get(f"{steady.url('ingress')}/watched")
+        return watch.poll() is not None
+
+    until(seen, timeout_s=15.0, what="an exchange")
+    [exchange] = [json.loads(line) for line in steady.finish(watch).expect(0).stdout.splitlines() if "duration_ms" in line]
+    assert (exchange["path"], exchange["answered_by"]) == ("/watched", "upstream")
+
+
+@pytest.mark.parametrize("words", [("curl", "/"), ("restart",), ("logs",), ("watch",)])
 def test_what_needs_a_stack_says_so(stack: Sandbox, words: tuple[str, ...]):
     done = stack.run(*words).expect(5)
     assert "hint: sandbox up" in done.stderr

@@ -26,7 +26,10 @@ CA_BUNDLE = "ca-bundle.pem"
 COPIED = (
     "requirements/image.txt",
     "services",
-    *(f"sandbox/{name}" for name in ("__init__.py", "errors.py", "files.py", "stack.py", "workspace.py", "console", "envoy")),
+    *(
+        f"sandbox/{name}"
+        for name in ("__init__.py", "errors.py", "files.py", "stack.py", "workspace.py", "console", "envoy", "observe")
+    ),
 )
 """What services/Dockerfile copies, as it names it."""
 
