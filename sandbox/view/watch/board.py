@@ -26,6 +26,7 @@ class Board:
         self._strip = strip
         self._rows: deque[Row] = deque(maxlen=MAX_ROWS)
         self._frozen: tuple[Row, ...] | None = None
+        self._frozen_at = 0
         self._count = 0
         self._selected: int | None = None
         self._top = 0
@@ -48,7 +49,7 @@ class Board:
         if key in {"esc", "q"}:
             return self._go_back(key)
         if key in {"p", " "}:
-            self._frozen = tuple(self._rows) if self._frozen is None else None
+            self._frozen, self._frozen_at = (tuple(self._rows) if self._frozen is None else None), self._count
         elif self._opened is not None:
             self._scrolled += self._steps(key)
         elif key == "c":
@@ -81,7 +82,7 @@ class Board:
         self._strip.forget()
         self._selected = None
         if self._frozen is not None:
-            self._frozen = ()
+            self._frozen, self._frozen_at = (), self._count
 
     def _shown(self) -> Sequence[Row]:
         return self._frozen if self._frozen is not None else self._rows
@@ -161,10 +162,8 @@ class Board:
     def _render_foot(self) -> Text:
         foot = Text(_HELP, "dim")
         if self._frozen is not None:
-            newest = self._frozen[-1][0] if self._frozen else self._count - 1
-            foot = Text.assemble(
-                ("PAUSED", "bold black on yellow"), (f" {self._count - 1 - newest} more since  ", "yellow"), foot
-            )
+            more = f" {self._count - self._frozen_at} more since  "
+            foot = Text.assemble(("PAUSED", "bold black on yellow"), (more, "yellow"), foot)
         elif self._selected is not None and self._rows:
             below = self._rows[-1][0] - self._top - self._height + 1
             foot = Text.assemble((f"{below} newer below (end)  ", "yellow"), foot) if below > 0 else foot
