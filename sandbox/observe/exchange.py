@@ -74,7 +74,12 @@ def _hide(way: Way) -> Way:
         before=redact_headers(way.before),
         after=redact_headers(way.after) if way.after is not None else None,
         changes=tuple(
-            replace(change, before=_hide_value(change.name, change.before), after=_hide_value(change.name, change.after))
+            replace(
+                change,
+                name=redact(change.name),
+                before=_hide_value(change.name, change.before),
+                after=_hide_value(change.name, change.after),
+            )
             for change in way.changes
         ),
     )

@@ -64,8 +64,8 @@ def redact_header(name: str, value: str) -> str:
 
 
 def redact_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """The same headers with `redact_header` on each value."""
-    return tuple((name, redact_header(name, value)) for name, value in headers)
+    """The same headers with `redact_header` on each value; a name can be anything, too."""
+    return tuple((redact(name), redact_header(name, value)) for name, value in headers)
 
 
 def redact_json(value: Any) -> Any:

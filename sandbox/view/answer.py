@@ -13,7 +13,7 @@ from rich.text import Text
 from sandbox.events import Answer, Timing
 from sandbox.observe.headers import Headers
 from sandbox.observe.origin import Line
-from sandbox.observe.redact import redact_headers, redact_json
+from sandbox.observe.redact import redact, redact_headers, redact_json
 from sandbox.view.exchange import INJECTS, LOUD, NOT_EXACT, render_changes
 from sandbox.view.headers import render_token, shorten
 from sandbox.view.terminal import printable
@@ -27,16 +27,16 @@ _ANSWERED = {"filter": "the filter answered by itself", "envoy": "Envoy answered
 
 def render_answer(answer: Answer, *, secrets: bool) -> RenderableType:
     """The request and the head of its answer, each header with a mark that says who it is from."""
-    parts = [Text(f"{answer.method} {printable(_target(answer))} {answer.http_version}", "bold")]
+    parts = [Text(f"{answer.method} {_value(_target(answer), secrets=secrets)} {answer.http_version}", "bold")]
     parts += [_line(line, secrets=secrets) for line in answer.request_lines if line.change or line.name not in _IN_FIRST_LINE]
-    parts += [Text(), *_status(answer)]
+    parts += [Text(), *_status(answer, secrets=secrets)]
     for line in answer.lines:
         parts.append(_line(line, secrets=secrets))
         if answer.token and line.value == answer.token.value:
             parts.append(Text.assemble(("  └ ", "dim"), render_token(answer.token)))
     if answer.token and all(line.value != answer.token.value for line in answer.lines):
         parts.append(Text.assemble(("token on the request: ", "dim"), render_token(answer.token)))
-    parts += [Text(f"! {printable(problem)}", "yellow") for problem in _problems(answer)]
+    parts += [Text(f"! {_value(problem, secrets=secrets)}", "yellow") for problem in _problems(answer)]
     return Group(*parts)
 
 
@@ -46,9 +46,9 @@ def _target(answer: Answer) -> str:
     return f"/{rest.partition('/')[2]}"
 
 
-def _status(answer: Answer) -> list[Text]:
+def _status(answer: Answer, *, secrets: bool) -> list[Text]:
     style = "bold green" if answer.status < 400 else "bold red"
-    line = Text(f"{answer.http_version} {answer.status} {printable(answer.reason)}".rstrip(), style)
+    line = Text(f"{answer.http_version} {answer.status} {_value(answer.reason, secrets=secrets)}".rstrip(), style)
     line.append(f"  ({answer.elapsed_s * 1000:.1f} ms)", "dim")
     exchange = answer.exchange
     if exchange is None:
@@ -71,7 +71,7 @@ def _problems(answer: Answer) -> list[str]:
 
 
 def _line(line: Line, *, secrets: bool) -> Text:
-    name, value = printable("host" if line.name == ":authority" else line.name), _value(line.value, secrets=secrets)
+    name, value = _value("host" if line.name == ":authority" else line.name, secrets=secrets), _value(line.value, secrets=secrets)
     if line.change is None:
         text = Text.assemble((name, "cyan"), f": {value}")
         if line.origin == "filter":
@@ -119,7 +119,8 @@ def render_short(number: int, answer: Answer, timing: Timing) -> Text:
 def render_head(answer: Answer, *, secrets: bool) -> bytes:
     """Status line and headers as curl's -i prints them: unmarked."""
     headers: Headers = answer.headers if secrets else redact_headers(answer.headers)
-    lines = [f"{answer.http_version} {answer.status} {answer.reason}".rstrip()]
+    reason = answer.reason if secrets else redact(answer.reason)
+    lines = [f"{answer.http_version} {answer.status} {reason}".rstrip()]
     lines += [f"{name}: {value}" for name, value in headers]
     return b"".join(_encode(line) + b"\r\n" for line in (*lines, ""))
 

@@ -32,7 +32,7 @@ def render_comparison(
         table.add_row("status", str(filtered.status), str(bypass.status))
     for change in diff_headers(bypass.headers, filtered.headers):
         if change.kind != "moved" and change.name not in _OF_EACH_ANSWER:
-            table.add_row(printable(change.name), Text(show(change.name, change.after)), Text(show(change.name, change.before)))
+            table.add_row(show("", change.name), Text(show(change.name, change.after)), Text(show(change.name, change.before)))
     parts: list[RenderableType] = [table if table.row_count else Text("status and headers are the same")]
     parts += _compare_bodies(filtered_body, bypass_body, secrets=secrets)
     return Group(*parts, Text(f"left out, as every answer has its own: {', '.join(_OF_EACH_ANSWER)}", "dim"))

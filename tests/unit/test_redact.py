@@ -3,7 +3,7 @@
 import io
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import MappingProxyType
 from urllib.parse import quote
 
@@ -14,12 +14,18 @@ from rich.console import Console
 
 from sandbox.cli.crash import report_bug
 from sandbox.errors import SandboxError
-from sandbox.events import Check, LogRecord, Ready
+from sandbox.events import Answer, Check, LogRecord, Ready, Timing
+from sandbox.observe.exchange import Exchange, hide_secrets, make_way
+from sandbox.observe.headers import Change
+from sandbox.observe.origin import Line
 from sandbox.observe.redact import redact, redact_header, redact_headers, redact_json
 from sandbox.observe.token import decode_token
 from sandbox.session.doctor.base import OK
 from sandbox.session.doctor.facts import Facts
 from sandbox.session.doctor.run import run_doctor
+from sandbox.view.answer import answer_as_json, render_answer, render_head
+from sandbox.view.body import BodyView, PlainBody
+from sandbox.view.comparison import render_comparison
 from sandbox.view.errors import render_error
 from sandbox.view.headers import shorten
 from sandbox.view.logs import record_as_json, render_record
@@ -159,6 +165,44 @@ def test_the_proof_of_up_tells_of_its_token_and_does_not_hold_it():
     assert not kept(dumped(value))
     assert value["headers"][0] == ["x-wasm-filter", "hello from wasm"]
     assert value["token"]["value"].startswith("Bearer eyJ…(ES256, subject envoy, 4 min ")
+
+
+@given(around, spelled, around)
+def test_no_token_gets_into_an_answer(before, token, after):
+    said = before + token + after
+    change = Change(kind="changed", name="x-a", before=said, after=said)
+    answer = Answer(
+        method="GET",
+        url=f"http://127.0.0.1:1/{said}",
+        http_version="HTTP/1.1",
+        status=200,
+        reason=said,
+        request_headers=((said, said),),
+        headers=(("authorization", said), (said, said)),
+        elapsed_s=0.1,
+        exchange=None,
+        unseen_because=said,
+        request_lines=(Line(name="x-a", value=said, origin="client"),),
+        lines=(Line(name="x-a", value=said, origin="filter", change=change), Line(name=said, value=said, origin=None)),
+        token=decode_token(said, None),
+        no_token_because=said,
+    )
+    timing = Timing(total_s=0.1, client_s=None, envoy_s=None, upstream_s=None, details=None)
+    body = said.encode(errors="replace")
+    other = replace(answer, headers=())
+    assert not kept(printed(render_answer(answer, secrets=False)))
+    assert not kept(render_head(answer, secrets=False).decode(errors="replace"))
+    assert not kept(dumped(answer_as_json(answer, body, timing, secrets=False)))
+    assert not kept(printed(render_comparison(answer, body, other, b"x", secrets=False)))
+    for view in (BodyView("text/plain", secrets=False), BodyView("text/event-stream", secrets=False)):
+        assert not kept("".join(printed(text) for text in (view.feed(body), view.end()) if text))
+    plain = PlainBody(secrets=False)
+    assert not kept((plain.feed(body[:50]) + plain.feed(body[50:]) + plain.end()).decode(errors="replace"))
+    exchange = Exchange(
+        id=said, time_s=0.0, method="GET", path=said, status=200, duration_ms=1.0, answered_by="upstream", trapped=False,
+        request=make_way(((said, said),), (("x-a", said),)), response=None,
+    )  # fmt: skip
+    assert not kept(dumped(asdict(hide_secrets(exchange))))
 
 
 JSON = st.recursive(
