@@ -29,12 +29,12 @@ lint: $(DEV_STAMP) ## Check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
-	@unformatted=$$($$($(BIN)/go env GOROOT)/bin/gofmt -l filter); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$($$($(BIN)/go env GOROOT)/bin/gofmt -l filter benchmarks); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 
 format: $(DEV_STAMP) ## Format the Python and the Go code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$$($(BIN)/go env GOROOT)/bin/gofmt -w filter
+	$$($(BIN)/go env GOROOT)/bin/gofmt -w filter benchmarks
 
 docs: $(DEV_STAMP) ## Write what the documents take from the code
 	$(BIN)/python docs/generate.py

@@ -36,3 +36,20 @@ class Comparison:
     def ratio(self) -> float:
         """Ours to the other."""
         return self.ours_s / self.other_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Medians per second, and the ratio of ours to the other that is aimed at, or more."""
+
+    ours: str
+    other: str
+    ours_per_s: float
+    other_per_s: float
+    limit: float
+    rounds: int
+
+    @property
+    def ratio(self) -> float:
+        """Ours to the other."""
+        return self.ours_per_s / self.other_per_s
