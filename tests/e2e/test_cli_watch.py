@@ -26,6 +26,7 @@ from sandbox.workspace import HOME
 
 SCHEMA = jsonschema_rs.validator_for(json.loads((HOME / "docs/exchange.schema.json").read_text(encoding="utf-8")))
 ESCAPE = "\x1b"
+CURSOR, NO_CURSOR = "\x1b[?25h", "\x1b[?25l"
 OTHER_SCREEN, FIRST_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
 ROUTES = """\
                         - match: {prefix: /refused}
@@ -152,9 +153,7 @@ def on_terminal(sandbox: Sandbox, *words: str, **variables: str) -> Iterator["pe
         yield terminal
         terminal.expect(pexpect.EOF)
         assert FIRST_SCREEN in terminal.before
-        assert (
-            terminal.before.rindex("\x1b[?25h") > terminal.before.rindex("\x1b[?25l") if "\x1b[?25l" in terminal.before else True
-        )
+        assert terminal.before.rindex(CURSOR) > terminal.before.rfind(NO_CURSOR)
         with contextlib.suppress(termios.error):  # where it is gone with the program
             assert termios.tcgetattr(terminal.child_fd) == before
     finally:
