@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from typing import NoReturn
 
-from sandbox.console.sampling import RATE, Sampling
+from sandbox.console.sampling import Sampling
 from sandbox.console.viewers import Event, dropped
 from sandbox.envoy import admin
 from sandbox.envoy.admin import AdminClient, AdminError
@@ -14,10 +16,15 @@ LOOK_EVERY_S = 0.1
 LOOK_TIMEOUT_S = 10.0
 GLANCE_S = 0.03
 """Between the two looks that tell how many requests there are, before the taps are attached."""
-CHOKED_S = 0.25
+CHOKED_S = 0.15
 """So long without an answer Envoy's main thread has too much to do, or compiles a filter."""
+CHOKED_BY = 80
+RECENT_LOOKS = 4
+"""After so many requests since that many looks it is the first."""
 GIVE_UP_S = 20.0
 """Envoy itself gives an upstream 15 s, if the route does not say otherwise."""
+
+TOO_MANY = "there are more requests than Envoy can show"
 
 _STATS = {"format": "json", "filter": f"{admin.FILTER_STATS}|^{admin.INGRESS_REQUESTS}$|^{admin.INGRESS_ACTIVE}$"}
 
@@ -42,26 +49,29 @@ class Attachment:
         self._tell = tell
         self._assembler = Assembler()
 
-    async def last(self) -> None:
-        """Attach and stay so.
+    async def last(self, counted: int | None) -> int:
+        """Attach and stay so; return up to which of Envoy's requests each was told of, or counted as dropped.
+
+        `counted` is what the attachment before this one returned, if there was one just now.
 
         Raises: AdminError when Envoy ends, or does not let us.
         """
         before = await self._count()
         await asyncio.sleep(GLANCE_S)
         total = await self._count()
-        self._sampling.choose(total - before, GLANCE_S)
+        if counted is not None:
+            self._tell_dropped(total - counted, TOO_MANY)
+        self._sampling.choose(total - before, passed_s=GLANCE_S, now_s=time.monotonic())
         async with self._client.tap(id_suffix=self._sampling.id_suffix) as chunks:
             self._tell_attached(None)
-            tasks = {asyncio.create_task(self._read(chunks)), asyncio.create_task(self._look(total))}
+            reading, looking = asyncio.create_task(self._read(chunks)), asyncio.create_task(self._look(total))
             try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
+                await asyncio.wait({reading, looking}, return_when=asyncio.FIRST_COMPLETED)
+                return await (reading if reading.done() else looking)
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                reading.cancel()
+                looking.cancel()
+                await asyncio.gather(reading, looking, return_exceptions=True)
                 self._tell_dropped(self._assembler.pending, "the taps were detached before the answer")
 
     def _tell_attached(self, problem: str | None) -> None:
@@ -75,7 +85,7 @@ class Attachment:
         stats = admin.parse_stats(await self._client.read("/stats", timeout_s=LOOK_TIMEOUT_S, query=_STATS))
         return admin.parse_number(stats, admin.INGRESS_REQUESTS)
 
-    async def _read(self, chunks: AsyncIterator[bytes]) -> None:
+    async def _read(self, chunks: AsyncIterator[bytes]) -> NoReturn:
         reader = SegmentReader()
         async for data in chunks:
             time_s, now_s = time.time(), time.monotonic()
@@ -84,15 +94,17 @@ class Attachment:
                     self._publish(Event("exchange", exchange))
         raise AdminError("Envoy ended")
 
-    async def _look(self, first: int) -> None:
-        """Compare what Envoy counts with what is seen, until another share of the requests is to be seen."""
+    async def _look(self, first: int) -> int:
+        """Compare what Envoy counts with what is seen, until another share of the requests is to be seen; as `last`."""
         total, seen, last_s, idle_s = first, 0, time.monotonic(), 0.0
+        begun = deque([0], maxlen=RECENT_LOOKS)
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             asked_s = time.monotonic()
-            stats = await self._ask()
+            stats = await self._ask(recently=begun[0])
             if stats is None:
-                return
+                return total + self._assembler.begun - seen
+            begun.append(self._assembler.begun)
             facts = admin.parse_filter(stats)
             self._tell("filter", {"version": facts.version, "rejected": facts.rejected, "failed": facts.failed})
             self._tell("token", {"age_s": facts.token_age_s, "fetches": dict(facts.fetches)})
@@ -107,21 +119,20 @@ class Attachment:
             came = admin.parse_number(stats, admin.INGRESS_REQUESTS) - total
             behind = (total + came - first) / share - self._assembler.begun
             if share > 1:
-                self._tell_dropped(came - (self._assembler.begun - seen), "there are more requests than Envoy can show")
-            if self._sampling.is_wrong(came, behind, now_s - last_s):
-                self._tell_dropped(int(behind) if share == 1 else 0, "there are more requests than Envoy can show")
-                return
+                self._tell_dropped(came - (self._assembler.begun - seen), TOO_MANY)
+            if self._sampling.is_wrong(came, behind, passed_s=now_s - last_s, now_s=now_s):
+                self._tell_dropped(int(behind) if share == 1 else 0, TOO_MANY)
+                return total + came
             total, seen, last_s = total + came, self._assembler.begun, now_s
 
-    async def _ask(self) -> Mapping[str, int | str] | None:
-        """Envoy's counts; None when it is choked by what we look at."""
-        before = self._assembler.begun
+    async def _ask(self, *, recently: int) -> Mapping[str, int | str] | None:
+        """Envoy's counts; None when it is choked by what we look at, which had been as many as `recently` a moment ago."""
         answer = asyncio.create_task(self._client.read("/stats", timeout_s=LOOK_TIMEOUT_S, query=_STATS))
         try:
             await asyncio.wait({answer}, timeout=CHOKED_S)
             if not answer.done():
                 self._tell_attached("Envoy does not answer: it compiles a filter, or has more to show than it can")
-                if self._assembler.begun - before > RATE * CHOKED_S:
+                if self._assembler.begun - recently > CHOKED_BY:
                     return None
             stats = admin.parse_stats(await answer)
             self._tell_attached(None)

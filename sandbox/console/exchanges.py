@@ -62,9 +62,11 @@ class Exchanges:
             self._publish(self._state[name])
 
     async def _follow(self) -> None:
+        counted = None
         while True:
             try:
-                await Attachment(self._client, self._sampling, publish=self._publish, tell=self._tell).last()
+                counted = await Attachment(self._client, self._sampling, publish=self._publish, tell=self._tell).last(counted)
             except AdminError as error:
+                counted = None
                 self._tell("tap", {"attached": False, "share": None, "reason": error.message})
                 await asyncio.sleep(RETRY_S)

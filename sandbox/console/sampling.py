@@ -4,6 +4,8 @@ Envoy writes what its taps see on its main thread, and what that can't write in 
 in seconds. So no more is asked of it than it can do.
 """
 
+import math
+
 FACTOR = 16
 LEVELS = 3
 RATE = 500.0
@@ -20,13 +22,16 @@ FLOOD_CALM_S = 20.0
 
 
 class Sampling:
-    """Looks at all requests, at every 16th, or at every 256th, by the last digits of the x-request-id, which are random."""
+    """Looks at all requests, at every 16th, or at every 256th, by the last digits of the x-request-id, which are random.
+
+    `now_s` is on the monotonic clock.
+    """
 
     def __init__(self) -> None:
         self._level = 0
         self._budget = BURST
-        self._calm_s = 0.0
-        self._calm_needed_s = CALM_S
+        self._lively_s = -math.inf
+        self._flooded_s = -math.inf
 
     @property
     def share(self) -> int:
@@ -38,20 +43,19 @@ class Sampling:
         """How the x-request-id of those ends."""
         return "0" * self._level
 
-    def choose(self, came: int, passed_s: float) -> None:
+    def choose(self, came: int, *, passed_s: float, now_s: float) -> None:
         """Choose the share for as many requests in that time."""
-        self._level, self._budget, self._calm_s = int(self._calm_needed_s > CALM_S), BURST, 0.0
+        self._level = int(now_s - self._flooded_s < FLOOD_CALM_S)
         while self._level < LEVELS - 1 and came / self.share > RATE * passed_s:
             self._level += 1
+        self._budget, self._lively_s = BURST, now_s
 
-    def is_wrong(self, came: int, behind: float, passed_s: float) -> bool:
+    def is_wrong(self, came: int, behind: float, *, passed_s: float, now_s: float) -> bool:
         """Whether to choose anew, for as many requests in that time, and as many that should have been seen by now."""
         self._budget = min(self._budget + RATE * passed_s, BURST) - came / self.share
-        self._calm_s = self._calm_s + passed_s if came * FACTOR / self.share < RATE * passed_s / 2 else 0.0
         if came > FLOOD_RATE * passed_s:
-            self._calm_needed_s = FLOOD_CALM_S
+            self._flooded_s = now_s
+        if came * FACTOR / self.share > RATE * passed_s / 2 or now_s - self._flooded_s < FLOOD_CALM_S:
+            self._lively_s = now_s
         too_many = self._level < LEVELS - 1 and (self._budget < 0 or behind > MAX_BEHIND)
-        calm = self._level > 0 and self._calm_s > self._calm_needed_s
-        if calm:
-            self._calm_needed_s = CALM_S
-        return too_many or calm
+        return too_many or (self._level > 0 and now_s - self._lively_s > CALM_S)
