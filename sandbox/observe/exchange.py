@@ -58,6 +58,27 @@ def value_of(headers: Headers, name: str) -> str | None:
     return next((value for key, value in headers if key == name), None)
 
 
+def merge(way: Way) -> list[tuple[str, str, Change | None]]:
+    """Name, value, and what was done to it: the list as it came out, and what was removed, in the order of both."""
+    if way.after is None:
+        return [(name, value, None) for name, value in way.before]
+    touched = {change.before_index for change in way.changes}
+    put = {change.after_index: change for change in way.changes}
+    removed = [change for change in way.changes if change.after_index is None]
+    removed.sort(key=lambda change: change.before_index or 0, reverse=True)
+    untouched = (place for place in range(len(way.before)) if place not in touched)
+    merged: list[tuple[str, str, Change | None]] = []
+    for place, (name, value) in enumerate(way.after):
+        change = put.get(place)
+        if change is None:
+            old = next(untouched, len(way.before))
+            while removed and (removed[-1].before_index or 0) < old:
+                merged.append((removed[-1].name, removed[-1].before or "", removed.pop()))
+        merged.append((name, value, change))
+    merged += [(change.name, change.before or "", change) for change in reversed(removed)]
+    return merged
+
+
 def hide_secrets(exchange: Exchange) -> Exchange:
     """The exchange with its tokens and credentials shortened, its changes as they were with them."""
     return replace(

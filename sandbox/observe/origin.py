@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sandbox.observe.exchange import Exchange, Way
+from sandbox.observe.exchange import Exchange, Way, merge
 from sandbox.observe.headers import Change, Headers
 
 Origin = Literal["client", "envoy", "filter", "upstream"]
@@ -53,25 +53,18 @@ def trace_answer(got: Headers, exchange: Exchange | None, *, around: bool = Fals
 
 
 def _trace(way: Way, origins: list[Origin]) -> tuple[Line, ...]:
-    """The headers after the filter, each removed one before the first that stood behind it."""
-    if way.after is None:
-        return tuple(Line(name=name, value=value, origin=by) for (name, value), by in zip(way.before, origins, strict=True))
-    changes = {change.after_index: change for change in way.changes if change.after_index is not None}
-    taken = {change.before_index for change in way.changes}
-    kept = iter([place for place in range(len(way.before)) if place not in taken])
-    lines: list[tuple[int, Line]] = []
-    last = -1
-    for place, (name, value) in enumerate(way.after):
-        change = changes.get(place)
-        last = next(kept) if change is None else last
-        origin = origins[last] if change is None else origins[change.before_index or 0] if change.kind == "moved" else "filter"
-        lines.append((last, Line(name=name, value=value, origin=origin, change=change)))
-    for change in way.changes:
-        if change.kind == "removed" and change.before_index is not None:
-            line = Line(name=change.name, value=change.before or "", origin=origins[change.before_index], change=change)
-            place = next((place for place, (old, _) in enumerate(lines) if old > change.before_index), len(lines))
-            lines.insert(place, (change.before_index, line))
-    return tuple(line for _, line in lines)
+    """The headers after the filter and what it took away; `origins` are those before it."""
+    touched = {change.before_index for change in way.changes}
+    untouched = (by for place, by in enumerate(origins) if place not in touched)
+    lines = []
+    for name, value, change in merge(way):
+        origin: Origin | None = "filter"
+        if change is None:
+            origin = next(untouched, None)
+        elif change.kind in ("moved", "removed") and change.before_index is not None:
+            origin = origins[change.before_index]
+        lines.append(Line(name=name, value=value, origin=origin, change=change))
+    return tuple(lines)
 
 
 def _as_received(lines: list[Line], got: Headers) -> tuple[Line, ...]:

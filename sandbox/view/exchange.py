@@ -8,7 +8,7 @@ from itertools import groupby
 
 from rich.text import Text
 
-from sandbox.observe.exchange import Way
+from sandbox.observe.exchange import Way, merge
 from sandbox.observe.headers import Change
 from sandbox.view.terminal import printable
 
@@ -28,27 +28,6 @@ def render_way(way: Way) -> list[Text]:
     if any(not change.exact for change in way.changes):
         lines.append(Text(_EXPLAINED, "dim"))
     return lines
-
-
-def merge(way: Way) -> list[tuple[str, str, Change | None]]:
-    """Name, value, and what was done to it: the list as it came out, and what was removed, in the order of both."""
-    if way.after is None:
-        return [(name, value, None) for name, value in way.before]
-    touched = {change.before_index for change in way.changes}
-    put = {change.after_index: change for change in way.changes}
-    removed = [change for change in way.changes if change.after_index is None]
-    removed.sort(key=lambda change: change.before_index or 0, reverse=True)
-    untouched = (place for place in range(len(way.before)) if place not in touched)
-    merged: list[tuple[str, str, Change | None]] = []
-    for place, (name, value) in enumerate(way.after):
-        change = put.get(place)
-        if change is None:
-            old = next(untouched, len(way.before))
-            while removed and (removed[-1].before_index or 0) < old:
-                merged.append((removed[-1].name, removed[-1].before or "", removed.pop()))
-        merged.append((name, value, change))
-    merged += [(change.name, change.before or "", change) for change in reversed(removed)]
-    return merged
 
 
 def _line(name: str, value: str, change: Change | None) -> Text:
