@@ -66,10 +66,12 @@ def watch(
         changed_names=tuple(changed_header or ()),
     )
     since_s = None if since is None else parse_since(since, now_s=time.time())
-    with Feed(open_context({"engine": engine}), choice, since_s=since_s, secrets=show_secrets) as feed:
+    on_screen = output is Output.TEXT and number is None and can_draw(stdout())
+    context = open_context({"engine": engine})
+    with Feed(context, choice, since_s=since_s, secrets=show_secrets, at_once=on_screen) as feed:
         if output is Output.JSON:
             _print_json(feed, number, secrets=show_secrets)
-        elif number is None and can_draw(stdout()):
+        elif on_screen:
             _show(feed, secrets=show_secrets)
         else:
             _print_lines(feed, number, secrets=show_secrets)

@@ -319,6 +319,34 @@ def test_a_pause(key):
     assert "PAUSED" not in terminal.foot
 
 
+def test_an_exchange_that_is_settled_later_keeps_its_row():
+    terminal = Terminal(1)
+    undecided = exchange(7, path="/crash", status=503, answered_by=None, trapped=None, response=None)
+    settled = exchange(7, path="/crash", status=503, answered_by="envoy", trapped=True, details="wasm_fail_stream", response=None)
+    terminal.board.add(undecided, 0.0)
+    terminal.come(2)
+    assert "crashed" in terminal.lines[2].plain
+    terminal.press("p")
+    terminal.board.add(settled, 0.0)
+    assert "TRAPPED" in terminal.lines[2].plain
+    terminal.press("p")
+    assert "TRAPPED" in terminal.lines[2].plain
+    assert len(terminal.paths) == 4
+    terminal.board.add(undecided, 0.0)
+    terminal.press("c")
+    terminal.board.add(settled, 0.0)
+    assert terminal.paths == ["/crash"]
+
+
+def test_a_row_that_is_gone_is_not_settled():
+    terminal = Terminal()
+    undecided = exchange(5000, answered_by=None, trapped=None)
+    terminal.board.add(undecided, 0.0)
+    terminal.come(MAX_ROWS)
+    terminal.board.add(undecided, 0.0)
+    assert "/a" not in terminal.paths
+
+
 def test_clearing():
     terminal = Terminal(3)
     terminal.board.add(Dropped(count=1, because="full"), 0.0)

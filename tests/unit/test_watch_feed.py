@@ -127,6 +127,14 @@ def test_exchanges_are_settled_by_their_id():
     assert undecided.since_s is None
 
 
+def test_what_has_no_id_is_settled_in_turn():
+    undecided = Undecided()
+    for _ in range(2):
+        undecided.add(open_one(id="", status=400), 0.0)
+    found = undecided.settle([access(id="", status=400, details="one"), access(id="", status=400, details="two")], 0.1)
+    assert [settled.details for settled in found] == ["one", "two"]
+
+
 def test_an_id_that_a_client_used_twice_or_the_filter_changed():
     undecided = Undecided()
     undecided.add(open_one(1), 0.0)
@@ -164,8 +172,8 @@ def make_context(tmp_path, lines=()):
 
 
 def test_the_log_has_requests_and_crashes_with_the_policy(tmp_path):
-    found = look_up(make_context(tmp_path, ["else", ACCESS, TRAP]), 0.0)
-    assert [found.accesses[0].id, found.accesses[0].details] == ["id-1", "wasm_fail_stream"]
+    found = look_up(make_context(tmp_path, ["else", ACCESS, ACCESS.replace("id-1", "id-2"), TRAP]), frozenset({"id-1"}), 0.0)
+    assert [(each.id, each.details) for each in found.accesses] == [("id-1", "wasm_fail_stream")]
     [crash] = found.crashes
     assert (crash.panic.callback, crash.policy) == ("proxy_on_request_headers", "FAIL_OPEN")
 
@@ -174,8 +182,8 @@ def test_a_crash_is_told_once_and_after_its_request(tmp_path):
     context = make_context(tmp_path, [ACCESS, TRAP])
     told, all_told, stopped = [], threading.Event(), threading.Event()
 
-    def look(since_s):
-        return look_up(context, since_s)
+    def look(ids, since_s):
+        return look_up(context, ids, since_s)
 
     def publish(record):
         told.append(record)
@@ -196,8 +204,8 @@ def test_a_crash_is_told_once_and_after_its_request(tmp_path):
 
 def test_crashes_before_the_beginning_are_not_told(tmp_path):
     told = []
-    settling = Settling(lambda _: Found((), ()), told.append, begun_s=9999.0)
-    settling._tell(look_up(make_context(tmp_path, [TRAP]), 0.0).crashes)
+    settling = Settling(lambda *_: Found((), ()), told.append, begun_s=9999.0)
+    settling._tell(look_up(make_context(tmp_path, [TRAP]), frozenset(), 0.0).crashes)
     assert told == []
 
 
@@ -222,7 +230,7 @@ class Streams:
         yield read()
 
 
-def watch(monkeypatch, tmp_path, streams, *, phases, since_s=None, **options):
+def watch(monkeypatch, tmp_path, streams, *, phases, since_s=None, at_once=False, **options):
     """All that comes until the stack has ended, and why it did."""
     context = make_context(tmp_path)
     context.engine.phases = list(phases)
@@ -232,7 +240,10 @@ def watch(monkeypatch, tmp_path, streams, *, phases, since_s=None, **options):
     monkeypatch.setattr(module, "RETRY_S", 0.01)
     monkeypatch.setattr(module, "ENDING_S", 0.05)
     seen = []
-    with Feed(context, make_choice(**options), since_s=since_s, secrets=False) as feed, pytest.raises(StackError) as error:
+    with (
+        Feed(context, make_choice(**options), since_s=since_s, secrets=False, at_once=at_once) as feed,
+        pytest.raises(StackError) as error,
+    ):
         while True:
             seen += feed.take(5.0)
     return seen, error.value.message
@@ -283,3 +294,13 @@ def test_only_what_is_wanted_comes_and_what_happened_to_filter_and_token(monkeyp
     seen, _ = watch(monkeypatch, tmp_path, Streams(stream), phases=["stopped"], paths=("/b",))
     assert seen[:4] == [ATTACHED, token(success=1), exchange(2, path="/b"), token(success=2)]
     assert (seen[4].outcome, seen[4].count) == ("success", 1)
+
+
+@pytest.mark.parametrize(("at_once", "count"), [(True, 2), (False, 1)])
+def test_what_has_to_be_settled_comes_once_or_at_once_and_again(monkeypatch, tmp_path, at_once, count):
+    stream = [ATTACHED, open_one(1), StackError("broken off")]
+    monkeypatch.setattr("sandbox.session.watch.settling.FIRST_LOOK_S", 0.0)
+    monkeypatch.setattr(module, "look_up", lambda *_: Found((access(1),), ()))
+    seen, _ = watch(monkeypatch, tmp_path, Streams(stream), phases=["running"] * 40 + ["stopped"], at_once=at_once)
+    exchanges = [record for record in seen if record.__class__.__name__ == "Exchange"]
+    assert [exchange.trapped for exchange in exchanges] == [None, True][-count:]

@@ -35,14 +35,16 @@ NO_CONSOLE = "the console does not answer; what passes now can't be seen"
 class Feed:
     """What happens from its entry on, or from `since_s` (epoch, UTC) as far as the console kept it.
 
-    `expected` is the filter that the stack was started with.
+    `expected` is the filter that the stack was started with. `at_once`: an exchange that Envoy's log is asked about comes twice,
+    first as the taps tell it; else once, some tenths of a second late.
     """
 
-    def __init__(self, context: Context, choice: Choice, *, since_s: float | None, secrets: bool) -> None:
+    def __init__(self, context: Context, choice: Choice, *, since_s: float | None, secrets: bool, at_once: bool = False) -> None:
         self._context = context
         self._choice = choice
         self._since_s = since_s
         self._secrets = secrets
+        self._at_once = at_once
         self._waiting = Waiting()
         self._stopped = threading.Event()
         self._states = States()
@@ -118,10 +120,10 @@ class Feed:
     def _see(self, exchange: Exchange) -> None:
         self._seen.append((exchange.id, exchange.time_s))
         self._newest_s = max(self._newest_s, exchange.time_s)
+        if self._at_once or not is_open(exchange):
+            self._choose(exchange)
         if is_open(exchange):
             self._settling.put(exchange)
-        else:
-            self._choose(exchange)
 
     def _tell(self, record: Watched) -> None:
         self._waiting.put(record)

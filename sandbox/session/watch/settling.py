@@ -1,6 +1,7 @@
 """Exchanges of which the taps can't tell who answered, or why: Envoy's log can. Many are looked up at once, and not too often."""
 
 import contextlib
+import re
 import threading
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from sandbox.stack import ENVOY
 FIRST_LOOK_S = 0.03
 """Envoy writes its log some milliseconds after the tap has told the end."""
 PAUSE_S = 0.25
-REST = 3.0
+REST = 2.0
 """After a look-up of some length a pause of so many times that: the log can be long."""
 PATIENCE_S = 0.5
 """How long Envoy's line may take."""
@@ -30,6 +31,7 @@ CLOCKS_S = 1.0
 MAX_WAITING = 2000
 MAX_CRASHES = 100
 _REQUEST_ID = "x-request-id"
+_ID = re.compile(r'"id": ?(?:"([^"]*)"|null)')
 
 
 def is_open(exchange: Exchange) -> bool:
@@ -45,12 +47,19 @@ class Found:
     crashes: tuple[Block[LogRecord], ...]
 
 
-def look_up(context: Context, since_s: float) -> Found:
-    """Read Envoy's log from then on; nothing where it can't be read, as when the stack is just ending."""
+def look_up(context: Context, ids: frozenset[str], since_s: float) -> Found:
+    """Read Envoy's log from then on, of the requests with these ids; nothing where it can't be read: the stack may be ending."""
+
+    def matters(record: LogRecord) -> bool:
+        if record.line.startswith('{"access"'):
+            found = _ID.search(record.line)
+            return found is not None and (found[1] or "") in ids
+        return '"logger":"wasm"' in record.line
+
     accesses: list[Access] = []
     crashes: list[Block[LogRecord]] = []
     assembler: Assembler[LogRecord] = Assembler()
-    records = context.engine.logs(services=(ENVOY.name,), since_s=since_s, tail=None, follow=False, matching=_matters)
+    records = context.engine.logs(services=(ENVOY.name,), since_s=since_s, tail=None, follow=False, matching=matters)
     with contextlib.suppress(StackError, OSError):
         for record in records:
             access = parse_access(record.line)
@@ -64,10 +73,6 @@ def look_up(context: Context, since_s: float) -> Found:
     return Found(tuple(accesses), tuple(replace(crash, policy=policy) for crash in crashes))
 
 
-def _matters(record: LogRecord) -> bool:
-    return record.line.startswith('{"access"') or '"logger":"wasm"' in record.line
-
-
 class Undecided:
     """Exchanges that wait for Envoy's word on them."""
 
@@ -78,6 +83,11 @@ class Undecided:
     def since_s(self) -> float | None:
         """When the oldest of them began; None for none."""
         return min((exchange.time_s for _, exchange in self._waiting), default=None)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """What they can be called in Envoy's log."""
+        return frozenset(each for _, exchange in self._waiting for each in _ids(exchange))
 
     def add(self, exchange: Exchange, now_s: float) -> Exchange | None:
         """Let it wait; returns the oldest one if there are too many."""
@@ -102,12 +112,17 @@ class Undecided:
         return done
 
 
+def _ids(exchange: Exchange) -> tuple[str, str]:
+    """Before the filter, and behind it, which may have changed it."""
+    return exchange.id, value_of(exchange.request.after or (), _REQUEST_ID) or ""
+
+
 def _find(exchange: Exchange, by_id: dict[str, list[Access]]) -> Access | None:
-    """A client can choose the id, and so use it twice; the filter can change it."""
-    for request_id in (exchange.id, value_of(exchange.request.after or (), _REQUEST_ID)):
-        for access in by_id.get(request_id or "", ()):
+    """A client can choose the id, and so use one twice; what could not be parsed has none. So each line is for one."""
+    for request_id in _ids(exchange):
+        for place, access in enumerate(by_id.get(request_id, ())):
             if exchange.status in {None, access.status}:
-                return access
+                return by_id[request_id].pop(place)
     return None
 
 
@@ -115,7 +130,11 @@ class Settling:
     """The thread that asks. `publish` gets each exchange once, and after it what the filter has crashed of."""
 
     def __init__(
-        self, look: Callable[[float], Found], publish: Callable[[Exchange | Block[LogRecord]], None], *, begun_s: float
+        self,
+        look: Callable[[frozenset[str], float], Found],
+        publish: Callable[[Exchange | Block[LogRecord]], None],
+        *,
+        begun_s: float,
     ) -> None:
         self._look = look
         self._publish = publish
@@ -137,11 +156,11 @@ class Settling:
         while not stopped.is_set():
             with self._news:
                 self._news.wait_for(lambda: self._undecided.since_s is not None, LOOK_S)
-                since_s = self._undecided.since_s
+                since_s, ids = self._undecided.since_s, self._undecided.ids
             if since_s is None or stopped.wait(FIRST_LOOK_S):
                 continue
             asked_s = time.monotonic()
-            found = self._look(since_s - CLOCKS_S)
+            found = self._look(ids, since_s - CLOCKS_S)
             with self._news:
                 settled = self._undecided.settle(found.accesses, asked_s)
             for exchange in settled:

@@ -10,7 +10,7 @@ from sandbox.observe.panic import Block
 Record = Watched | Happened | Block[LogRecord]
 """All that can be seen to happen; a block is a crash of the filter."""
 
-MAX_WAITING = 1000
+MAX_WAITING = 2500
 SLOW = "this terminal, or who reads from here, is slow"
 
 

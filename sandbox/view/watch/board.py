@@ -25,7 +25,8 @@ class Board:
     def __init__(self, strip: Strip) -> None:
         self._strip = strip
         self._rows: deque[Row] = deque(maxlen=MAX_ROWS)
-        self._frozen: tuple[Row, ...] | None = None
+        self._unsettled: dict[tuple[str, float], int] = {}
+        self._frozen: list[Row] | None = None
         self._frozen_at = 0
         self._count = 0
         self._selected: int | None = None
@@ -37,19 +38,34 @@ class Board:
     def add(
         self, record: Exchange | TapState | FilterState | TokenState | Dropped | Happened | Block[LogRecord], now_s: float
     ) -> None:
-        """Take a record; `now_s` is on the monotonic clock."""
+        """Take a record; `now_s` is on the monotonic clock. An exchange that comes again, settled, takes its row's place."""
         if isinstance(record, Exchange):
-            self._rows.append((self._count, record))
-            self._count += 1
+            self._add_exchange(record)
         else:
             self._strip.feed(record, now_s)
+
+    def _add_exchange(self, exchange: Exchange) -> None:
+        sign = (exchange.id, exchange.time_s)
+        number = self._unsettled.pop(sign, None)
+        if number is not None:
+            for rows in filter(None, (self._rows, self._frozen)):
+                place = number - rows[0][0]
+                if 0 <= place < len(rows):
+                    rows[place] = (number, exchange)
+            return
+        if exchange.details is None and exchange.answered_by != "upstream":
+            self._unsettled[sign] = self._count
+            if len(self._unsettled) > MAX_ROWS:
+                del self._unsettled[next(iter(self._unsettled))]
+        self._rows.append((self._count, exchange))
+        self._count += 1
 
     def press(self, key: str) -> bool:
         """Do what the key stands for; False to end."""
         if key in {"esc", "q"}:
             return self._go_back(key)
         if key in {"p", " "}:
-            self._frozen, self._frozen_at = (tuple(self._rows) if self._frozen is None else None), self._count
+            self._frozen, self._frozen_at = (list(self._rows) if self._frozen is None else None), self._count
         elif self._opened is not None:
             self._scrolled += self._steps(key)
         elif key == "c":
@@ -79,10 +95,11 @@ class Board:
 
     def _clear(self) -> None:
         self._rows.clear()
+        self._unsettled.clear()
         self._strip.forget()
         self._selected = None
         if self._frozen is not None:
-            self._frozen, self._frozen_at = (), self._count
+            self._frozen, self._frozen_at = [], self._count
 
     def _shown(self) -> Sequence[Row]:
         return self._frozen if self._frozen is not None else self._rows

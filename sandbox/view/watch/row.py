@@ -80,7 +80,7 @@ def _answerer(exchange: Exchange) -> Iterator[Text]:
     elif exchange.answered_by == "envoy":
         yield Text(f"Envoy answered{why}", "yellow")
     elif exchange.answered_by is None and exchange.status is None:
-        yield Text(f"no answer{why}", "yellow")
+        yield Text(f"no answer{why or ' seen'}", "yellow")
     elif exchange.answered_by is None:
         yield Text("the filter answered, or crashed", "yellow")
 
