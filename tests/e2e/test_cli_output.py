@@ -75,11 +75,11 @@ def test_help_lists_every_verb(sandbox: Sandbox, words: list[str]):
     done = sandbox.run(*words)
     assert done.returncode == (0 if words else 2)
     text = done.stdout + done.stderr
-    for verb in ("up", "down", "restart", "status", "curl", "logs", "doctor", "version"):
+    for verb in ("up", "down", "restart", "status", "curl", "watch", "logs", "doctor", "version"):
         assert re.search(rf"^\W*{verb}\b", text, re.MULTILINE), verb
 
 
-@pytest.mark.parametrize("verb", ["up", "down", "restart", "status", "curl", "logs", "version"])
+@pytest.mark.parametrize("verb", ["up", "down", "restart", "status", "curl", "watch", "logs", "version"])
 def test_every_verb_has_help(sandbox: Sandbox, verb: str):
     assert f"sandbox {verb}" in sandbox.run(verb, "-h").expect(0).stdout
 
