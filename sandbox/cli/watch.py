@@ -82,9 +82,10 @@ def _print_json(feed: "Feed", number: int | None, *, secrets: bool) -> None:
     from sandbox.view.watch.lines import Documents
 
     documents = Documents(secrets=secrets)
-    for record in _take(feed, number):
-        if (value := documents.make(record)) is not None:
-            print_json(value)
+    for records in _take(feed, number):
+        for record in records:
+            if (value := documents.make(record)) is not None:
+                print_json(value)
 
 
 def _print_lines(feed: "Feed", number: int | None, *, secrets: bool) -> None:
@@ -94,34 +95,41 @@ def _print_lines(feed: "Feed", number: int | None, *, secrets: bool) -> None:
     from sandbox.view.watch.row import render_line
 
     data, talk, told = stdout(), stderr(), Talk(secrets=secrets)
-    for record in _take(feed, number):
-        if isinstance(record, Exchange):
-            data.print(render_line(record))
-        elif (note := told.render(record)) is not None:
+    for records in _take(feed, number):
+        for record in records:
+            if isinstance(record, Exchange):
+                data.print(render_line(record))
+            elif (note := told.render(record)) is not None:
+                talk.print(note)
+        for note in told.sum_up(time.monotonic()):
             talk.print(note)
 
 
-def _take(feed: "Feed", number: int | None) -> "Iterator[Record]":
-    """All records up to the exchange of that number.
+def _take(feed: "Feed", number: int | None) -> "Iterator[list[Record]]":
+    """All records up to the exchange of that number, as they come: some at a time, and none when none came.
 
     Raises: BrokenPipeError as soon as nobody reads any more, as `head` when it has its lines; not only at the next exchange.
     """
     from sandbox.observe.exchange import Exchange
 
-    count = 0
-    while True:
-        for record in feed.take(WAIT_S):
-            yield record
-            count += isinstance(record, Exchange)
-            if count == number:
-                return
+    left = number
+    while left is None or left > 0:
+        records = feed.take(WAIT_S)
+        if left is not None:
+            places = [place for place, record in enumerate(records, 1) if isinstance(record, Exchange)]
+            records = records[: places[left - 1]] if len(places) >= left else records
+            left -= len(places)
+        yield records
         if _is_broken():
             raise BrokenPipeError
 
 
 def _is_broken() -> bool:
     poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
+    try:
+        poll.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # it is no file, as in a test
+        return False
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 

@@ -120,7 +120,8 @@ def test_nothing_foreign_reaches_the_terminal(text):
     board.add(seen, 0.0)
     lines = [render_line(seen), render_row(seen, 80), *render_page(seen), *board.render(80, 24, 0.0)]
     talk = Talk(secrets=True)
-    lines += [talk.render(record) for record in (crash(text), Dropped(count=1, because=text))]
+    talk.render(Dropped(count=1, because=text))
+    lines += [talk.render(crash(text)), *talk.sum_up(0.0)]
     board.press("enter")
     lines += board.render(80, 24, 0.0)
     file = io.StringIO()
@@ -461,16 +462,24 @@ def test_what_is_not_is():
         "! seen now: every request",
     ]
     assert talk_of(
-        Dropped(count=3, because="slow"),
         TokenFetched(time_s=0.0, outcome="timeout", count=1),
         FilterSwapped(time_s=0.0, version=B, before=A),
         FilterRefused(time_s=0.0, count=1),
     ) == [
-        "! 3 missing here: slow",
         "! fetching the token: 00:00:00 timeout",
         "! filter: 00:00:00 aaaaaaaaaaaa → bbbbbbbbbbbb",
         "! filter: 00:00:00 refused",
     ]
+
+
+def test_what_is_missing_is_talked_about_once_a_second():
+    talk = Talk(secrets=False)
+    told = []
+    for tenth in range(21):
+        assert talk.render(Dropped(count=1, because="slow")) is None
+        told += [text.plain for text in talk.sum_up(tenth / 10)]
+    assert told == [f"! {count} missing here: slow" for count in (1, 10, 10)]
+    assert talk.sum_up(99.0) == []
 
 
 def test_a_crash_is_talked_about_in_full_and_once():

@@ -1,5 +1,7 @@
 """What `watch` prints line by line: exchanges as data, all else as talk; and everything as JSON."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -34,6 +36,8 @@ _NAMES: Mapping[type, str] = {
     Block: "crash",
 }
 
+SUM_UP_S = 1.0
+
 State = TapState | FilterState | TokenState | Dropped | Happened | Block[LogRecord]
 
 
@@ -42,16 +46,19 @@ class Talk:
 
     def __init__(self, *, secrets: bool) -> None:
         self._secrets = secrets
+        self._dropped: Counter[str] = Counter()
+        self._summed_s = -math.inf
         self._all_is_seen = True
         self._crashed_of = ""
 
     def render(self, record: State) -> Text | None:
-        """One line, or a block for a crash; None for what is as it should be."""
+        """One line, or a block for a crash; None for what is as it should be, and for what is summed up."""
         match record:
             case TapState():
                 return self._render_tap(record)
             case Dropped():
-                return _note(f"{record.count} missing here: {printable(record.because)}", "yellow")
+                self._dropped[record.because] += record.count
+                return None
             case TokenFetched() if record.outcome != SUCCESS:
                 return Text.assemble(("! ", "yellow"), "fetching the token: ", render_fetch(record))
             case FilterSwapped() | FilterRefused():
@@ -61,6 +68,15 @@ class Talk:
                 return render_record(record, secrets=self._secrets)
             case _:
                 return None
+
+    def sum_up(self, now_s: float) -> list[Text]:
+        """What is missing since the last time, no more often than once a second."""
+        if not self._dropped or now_s - self._summed_s < SUM_UP_S:
+            return []
+        notes = [_note(f"{count} missing here: {printable(reason)}", "yellow") for reason, count in self._dropped.items()]
+        self._dropped.clear()
+        self._summed_s = now_s
+        return notes
 
     def _render_tap(self, tap: TapState) -> Text | None:
         is_all = tap.attached and (tap.share or 1) == 1 and not tap.reason
