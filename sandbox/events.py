@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from sandbox.observe.exchange import Exchange
 from sandbox.observe.headers import Headers
-from sandbox.observe.origin import Line
 from sandbox.observe.token import Token
 
 
@@ -168,7 +167,7 @@ class StatusReport:
 class Answer:
     """The head of an answer as the client got it, and what became of the request on its way.
 
-    `exchange` is None where nobody saw it, for the reason in `unseen_because`, which is None on the way around the filter.
+    `filtered` is false on the way around the filter. `exchange` is None where nobody saw it, for the reason in `unseen_because`.
     `elapsed_s` is until the head was there.
     """
 
@@ -182,8 +181,7 @@ class Answer:
     elapsed_s: float
     exchange: Exchange | None
     unseen_because: str | None
-    request_lines: tuple[Line, ...]
-    lines: tuple[Line, ...]
+    filtered: bool
     token: Token | None
     no_token_because: str | None
 

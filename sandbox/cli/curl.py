@@ -58,7 +58,21 @@ def curl(
     headers += [parse_header(text) for text in header or ()]
     body = b"&".join(map(read_data, data)) if data else None
     method = (request or method or ("HEAD" if head else "POST" if data else "GET")).upper()
-    plain = silent or include or (output is not None and output != "json")
+    file = output if output != "json" else None
+    given = {
+        "--as-curl": as_curl,
+        "--diff": diff,
+        "-o json": output == "json",
+        "-o FILE": file is not None,
+        "-s": silent,
+        "-i": include,
+        "--repeat": repeat > 1,
+        "-v": verbose,
+        "--bypass": bypass,
+        "--check-status": check_status,
+    }
+    _check_modes([name for name, there in given.items() if there])
+    plain = silent or include or file is not None
     asked = Request(
         method=method, path=path, headers=tuple(headers), body=body, bypass=bypass, follow=location, look=not (plain or diff)
     )
@@ -72,22 +86,43 @@ def curl(
     records = send(context, asked, repeat=repeat)
     if output == "json":
         worst = _print_json(records, secrets=show_secrets)
-    elif output is not None:
-        worst = _write(records, Path(output))
+    elif file is not None:
+        worst = _write(records, Path(file))
     elif plain:
         worst = _print_plain(records, include=include, secrets=show_secrets)
     elif repeat > 1:
-        worst = _print_short(records)
+        worst = _print_short(records, secrets=show_secrets)
     else:
         worst = _print_full(records, verbose=verbose, secrets=show_secrets)
     if check_status and worst >= 400:
         raise typer.Exit(CHECK_FAILED)
 
 
+_GO_TOGETHER: dict[str, tuple[str, ...]] = {
+    "--as-curl": ("--bypass",),
+    "--diff": (),
+    "-o json": ("--repeat", "--bypass", "--check-status"),
+    "-o FILE": ("-s", "--bypass", "--check-status"),
+    "-s": ("-i", "--repeat", "--bypass", "--check-status"),
+    "-i": ("--repeat", "--bypass", "--check-status"),
+    "--repeat": ("--bypass", "--check-status"),
+    "-v": ("--bypass", "--check-status"),
+}
+"""What is printed is decided by the first of these that is given, and what else may be said then."""
+
+
+def _check_modes(given: list[str]) -> None:
+    mode = next((name for name in _GO_TOGETHER if name in given), None)
+    for name in given:
+        if mode and name != mode and name not in _GO_TOGETHER[mode]:
+            raise ConfigError(f"{mode} and {name} do not go together", hint="sandbox curl --help")
+
+
 def _print_full(records: "Records", *, verbose: bool, secrets: bool) -> int:
     from sandbox.events import Answer, Piece, Timing
     from sandbox.view.answer import render_answer, render_details, render_timing
     from sandbox.view.body import BodyView
+    from sandbox.view.hide import hide_answer
     from sandbox.view.terminal import stdout
 
     console, body, worst = stdout(), BodyView("", secrets=secrets), 0
@@ -96,7 +131,7 @@ def _print_full(records: "Records", *, verbose: bool, secrets: bool) -> int:
             case Answer():
                 worst = max(worst, record.status)
                 body = BodyView(dict(record.headers).get("content-type", ""), secrets=secrets)
-                console.print(render_answer(record, secrets=secrets))
+                console.print(render_answer(record if secrets else hide_answer(record)))
                 console.print()
             case Piece():
                 if (text := body.feed(record.data)) is not None:
@@ -111,10 +146,11 @@ def _print_full(records: "Records", *, verbose: bool, secrets: bool) -> int:
     return worst
 
 
-def _print_short(records: "Records") -> int:
+def _print_short(records: "Records", *, secrets: bool) -> int:
     """A line for each, and what they have in common."""
     from sandbox.events import Answer, Timing
     from sandbox.view.answer import render_short, render_summary
+    from sandbox.view.hide import hide_answer
     from sandbox.view.terminal import stdout
 
     console = stdout()
@@ -125,7 +161,7 @@ def _print_short(records: "Records") -> int:
             answer = record
         elif isinstance(record, Timing) and answer:
             seen.append((answer, record))
-            console.print(render_short(len(seen), answer, record))
+            console.print(render_short(len(seen), answer if secrets else hide_answer(answer), record))
     console.print(render_summary(seen))
     return max(answer.status for answer, _ in seen)
 
@@ -135,13 +171,14 @@ def _print_plain(records: "Records", *, include: bool, secrets: bool) -> int:
     from sandbox.events import Answer, Piece
     from sandbox.view.answer import render_head
     from sandbox.view.body import PlainBody
+    from sandbox.view.hide import hide_answer
 
     out, body, worst = sys.stdout.buffer, PlainBody(secrets=secrets), 0
     for record in records:
         if isinstance(record, Answer):
             worst = max(worst, record.status)
             if include:
-                out.write(render_head(record, secrets=secrets))
+                out.write(render_head(record if secrets else hide_answer(record)))
         else:
             out.write(body.feed(record.data) if isinstance(record, Piece) else body.end())
         out.flush()
@@ -151,7 +188,9 @@ def _print_plain(records: "Records", *, include: bool, secrets: bool) -> int:
 def _print_json(records: "Records", *, secrets: bool) -> int:
     """An object for each."""
     from sandbox.events import Answer, Piece, Timing
+    from sandbox.observe.redact import redact_json
     from sandbox.view.answer import answer_as_json
+    from sandbox.view.hide import hide_answer
     from sandbox.view.terminal import print_json
 
     answer, body, worst = None, b"", 0
@@ -162,7 +201,8 @@ def _print_json(records: "Records", *, secrets: bool) -> int:
             case Piece():
                 body += record.data
             case Timing() if answer:
-                print_json(answer_as_json(answer, body, record, secrets=secrets))
+                value = answer_as_json(answer if secrets else hide_answer(answer), body, record)
+                print_json(value if secrets else redact_json(value))
     return worst
 
 
@@ -188,8 +228,6 @@ def _show_difference(context: "Context", asked: "Request", *, secrets: bool) -> 
     from sandbox.view.comparison import render_comparison
     from sandbox.view.terminal import stdout
 
-    if asked.bypass:
-        raise ConfigError("--diff goes both ways, --bypass only one", hint="sandbox curl --diff /")
     sides: list[tuple[Answer, bytes]] = []
     for records in send_both_ways(context, asked):
         answer = next(record for record in reversed(records) if isinstance(record, Answer))

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 
-from sandbox.observe.exchange import Exchange
+from sandbox.observe.exchange import REQUEST_ID, Exchange, value_of
 
 _TRAPPED = "wasm_fail_stream"
 _NO_FILTER = "NFCF"
@@ -49,6 +49,12 @@ def _text(value: object) -> str:
 
 def _number(value: object) -> int | None:
     return value if type(value) is int else None
+
+
+def request_ids(exchange: Exchange) -> tuple[str, ...]:
+    """What Envoy's log may call it: the x-request-id before the filter, and behind it, if the filter changed that."""
+    behind = value_of(exchange.request.after or (), REQUEST_ID)
+    return (exchange.id,) if behind is None or behind == exchange.id else (exchange.id, behind)
 
 
 def settle(exchange: Exchange, access: Access) -> Exchange:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from sandbox.observe.headers import Change, Headers, diff_headers
 from sandbox.observe.redact import redact, redact_header, redact_headers
 
+REQUEST_ID = "x-request-id"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from sandbox.errors import ConfigError, StackError
 from sandbox.events import Answer, Piece, Timing
 from sandbox.observe.access import Access, settle
-from sandbox.observe.exchange import Exchange, value_of
+from sandbox.observe.exchange import REQUEST_ID, Exchange, value_of
 from sandbox.observe.headers import Headers
-from sandbox.observe.origin import trace_answer, trace_request
 from sandbox.observe.token import decode_token
 from sandbox.session.console import read_jwks
 from sandbox.session.context import Context, open_client, running_stack
 from sandbox.session.expected import Expected, parse_expected, read_headers
-from sandbox.session.look import REQUEST_ID, Watcher, find_access, watching
+from sandbox.session.look import Watcher, find_access, watching
 from sandbox.session.no_token import why_no_token
 from sandbox.session.target import find_redirect, find_target
 from sandbox.stack import INGRESS, Endpoints
@@ -106,11 +105,12 @@ class _Sender:
             with self._open(request, self._endpoints.host[name].url + path) as response:
                 elapsed_s = time.monotonic() - started_s
                 access = None
-                exchange = self._watcher.find(response.headers.get(REQUEST_ID, ""))
+                exchange, problem = self._watcher.find(response.headers.get(REQUEST_ID, ""))
                 if exchange and exchange.answered_by is None:
                     access = find_access(self._context.engine, exchange.id, since_s=sent_at)
                     exchange = settle(exchange, access) if access else exchange
-                yield self._answer(response, exchange, elapsed_s=elapsed_s, filtered=name == INGRESS.name, look=request.look)
+                answer = self._answer(response, exchange, elapsed_s=elapsed_s, filtered=name == INGRESS.name)
+                yield self._explain(answer, problem) if request.look else answer
                 if not (request.follow and response.has_redirect_location and hop < MAX_REDIRECTS):
                     read_s = yield from self._read(response)
                     yield self._timing(response, access, total_s=elapsed_s + read_s, since_s=sent_at, look=request.look)
@@ -134,35 +134,37 @@ class _Sender:
         with contextlib.closing(response):
             yield response
 
-    def _answer(
-        self, response: "httpx2.Response", exchange: Exchange | None, *, elapsed_s: float, filtered: bool, look: bool
-    ) -> Answer:
-        got, sent = read_headers(response.headers.raw), read_headers(response.request.headers.raw)
-        value, token, missing = None, None, None
-        if look and filtered:
-            injected = self._expected.injected
-            ours = exchange.request.after or () if exchange and injected.where == "request" else got
-            value = value_of(ours, injected.token_header)
-            token = decode_token(value, read_jwks(self._client, self._endpoints)) if value else None
-            if value is None:
-                marked = value_of(ours, injected.marker_header) is not None
-                missing = why_no_token(self._client, self._endpoints, self._expected, exchange, marked=marked)
+    def _answer(self, response: "httpx2.Response", exchange: Exchange | None, *, elapsed_s: float, filtered: bool) -> Answer:
         return Answer(
             method=response.request.method,
             url=str(response.url),
             http_version=response.http_version,
             status=response.status_code,
             reason=response.reason_phrase,
-            request_headers=sent,
-            headers=got,
+            request_headers=read_headers(response.request.headers.raw),
+            headers=read_headers(response.headers.raw),
             elapsed_s=elapsed_s,
             exchange=exchange,
-            unseen_because=self._watcher.problem,
-            request_lines=trace_request(sent, exchange.request if exchange else None),
-            lines=trace_answer(got, exchange, around=not filtered),
-            token=token,
-            no_token_because=missing,
+            unseen_because=None,
+            filtered=filtered,
+            token=None,
+            no_token_because=None,
         )
+
+    def _explain(self, answer: Answer, problem: str | None) -> Answer:
+        """Add the token, or why there is none."""
+        if not answer.filtered:
+            return answer
+        injected, exchange = self._expected.injected, answer.exchange
+        ours = answer.headers
+        if injected.where == "request":
+            ours = exchange.request.after or () if exchange else ()
+        value = value_of(ours, injected.token_header)
+        if value is not None:
+            return replace(answer, unseen_because=problem, token=decode_token(value, read_jwks(self._client, self._endpoints)))
+        marked = value_of(ours, injected.marker_header) is not None
+        missing = why_no_token(self._client, self._endpoints, self._expected, exchange, marked=marked)
+        return replace(answer, unseen_because=problem, no_token_because=missing)
 
     def _read(self, response: "httpx2.Response") -> Generator[Piece, None, float]:
         """The body; returns the seconds that it took, without those in which its pieces were used."""

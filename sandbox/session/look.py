@@ -1,5 +1,7 @@
 """Looks one request up where it left traces: in the console's stream of exchanges, and in Envoy's access log."""
 
+import contextlib
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +10,8 @@ from typing import TYPE_CHECKING
 from sandbox.engines.base import Engine
 from sandbox.errors import StackError
 from sandbox.events import LogRecord, TapState, Watched
-from sandbox.observe.access import Access, parse_access
-from sandbox.observe.exchange import Exchange, value_of
+from sandbox.observe.access import Access, parse_access, request_ids
+from sandbox.observe.exchange import Exchange
 from sandbox.session.context import Context
 from sandbox.session.stream import open_stream
 from sandbox.stack import ENVOY, Endpoints
@@ -21,91 +23,85 @@ if TYPE_CHECKING:
 PATIENCE_S = 2.0
 """For the taps to be attached, and for an exchange to come: milliseconds both, but while Envoy compiles a filter."""
 LOGGED_S = 0.5
-POLL_S = 0.01
+FIRST_PAUSE_S = 0.01
 CLOCKS_S = 1.0
 """What Envoy's and our clock may differ, where it runs in a machine of its own."""
-REQUEST_ID = "x-request-id"
 
 
 class Watcher:
-    """Sees what passes the ingress from its creation on. `problem` says why it does not."""
+    """Sees what passes the ingress from its creation on. Without `records` it sees nothing, for the reason in `problem`."""
 
-    def __init__(self, records: Iterator[Watched] | None) -> None:
+    def __init__(self, records: Iterator[Watched] | None, problem: str | None = None) -> None:
         self._records = records
-        self.problem: str | None = None
+        self._problem = problem
         if records:
-            self._await_attached()
+            self._await_attached(records)
 
-    def find(self, request_id: str) -> Exchange | None:
-        """The exchange with that x-request-id, or None for the reason in `problem`."""
-        if self.problem or self._records is None:
-            return None
+    def find(self, request_id: str) -> tuple[Exchange | None, str | None]:
+        """The exchange with that x-request-id, or None and why it was not seen (None: nobody was to look)."""
+        if self._records is None:
+            return None, self._problem
         deadline = Deadline(PATIENCE_S)
         try:
             for record in self._records:
-                if isinstance(record, Exchange) and request_id in _ids(record):
-                    return record
+                if isinstance(record, Exchange) and request_id in request_ids(record):
+                    return record, None
+                if isinstance(record, TapState):
+                    self._problem = _problem_of(record)
                 if deadline.over:
                     break
         except StackError as error:
-            self.problem = error.message
-            return None
-        self.problem = "the taps did not show it in time"
-        return None
+            self._records, self._problem = None, self._problem or error.message
+        return None, self._problem or "the taps did not show it in time"
 
-    def _await_attached(self) -> None:
-        assert self._records is not None
+    def _await_attached(self, records: Iterator[Watched]) -> None:
         deadline = Deadline(PATIENCE_S)
         try:
-            for record in self._records:
+            for record in records:
                 if isinstance(record, TapState):
-                    self.problem = record.reason
-                    if record.share not in (None, 1):
-                        self.problem = f"there is so much traffic that only one of {record.share} requests is looked at"
+                    self._problem = _problem_of(record)
                     if record.attached or deadline.over:
                         return
         except StackError as error:
-            self.problem = error.message
+            self._records, self._problem = None, self._problem or error.message
 
 
-def _ids(exchange: Exchange) -> tuple[str | None, ...]:
-    """Before the filter, and behind it, which may have changed it."""
-    return exchange.id, value_of(exchange.request.after or (), REQUEST_ID)
+def _problem_of(state: TapState) -> str | None:
+    if state.share not in (None, 1):
+        return f"there is so much traffic that only one of {state.share} requests is looked at"
+    return state.reason
 
 
 @contextmanager
 def watching(context: Context, client: "httpx2.Client", endpoints: Endpoints, *, wanted: bool) -> Iterator[Watcher]:
-    """Watch, if that is wanted; a stream that can't be had is the watcher's `problem`."""
-    if not wanted:
-        yield Watcher(None)
-        return
-    try:
-        stream = open_stream(client, endpoints, context.state, secrets=True, silence_s=PATIENCE_S)
-        records = stream.__enter__()
-    except StackError as error:
+    """Watch, if that is wanted; that a stream can't be had is the watcher's problem, and nobody else's."""
+    with contextlib.ExitStack() as stack:
         watcher = Watcher(None)
-        watcher.problem = error.message
+        if wanted:
+            try:
+                stream = open_stream(client, endpoints, context.state, secrets=True, silence_s=PATIENCE_S)
+                watcher = Watcher(stack.enter_context(stream))
+            except StackError as error:
+                watcher = Watcher(None, error.message)
         yield watcher
-        return
-    try:
-        yield Watcher(records)
-    finally:
-        stream.__exit__(None, None, None)
 
 
 def find_access(engine: Engine, request_id: str, *, since_s: float) -> Access | None:
     """What Envoy's access log says of it, which comes when the answer has ended; None when it does not come in time."""
+    written = json.dumps(request_id)
 
     def is_it(record: LogRecord) -> bool:
-        return request_id in record.line
+        return written in record.line
 
-    deadline = Deadline(LOGGED_S)
+    deadline, pause_s = Deadline(LOGGED_S), FIRST_PAUSE_S
     while True:
-        records = engine.logs(services=(ENVOY.name,), since_s=since_s - CLOCKS_S, tail=None, follow=False, matching=is_it)
-        for record in records:
-            access = parse_access(record.line)
-            if access and access.id == request_id:
-                return access
+        with contextlib.suppress(StackError):
+            records = engine.logs(services=(ENVOY.name,), since_s=since_s - CLOCKS_S, tail=None, follow=False, matching=is_it)
+            for record in records:
+                access = parse_access(record.line)
+                if access and access.id == request_id:
+                    return access
         if deadline.over:
             return None
-        time.sleep(POLL_S)
+        time.sleep(pause_s)
+        pause_s *= 2

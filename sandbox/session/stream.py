@@ -51,10 +51,11 @@ def open_stream(
     try:
         with client.stream("GET", url, params=query, headers=headers, timeout=silence_s) as response:
             if response.status_code != 200:
-                raise StackError(f"the console answered {response.status_code} for {url}", hint="sandbox doctor")
-            yield _records(response.iter_lines())
+                reason = response.read().decode(errors="replace")
+                raise StackError(f"the console answered {response.status_code} for {url}: {reason}", hint="sandbox doctor")
+            yield _records(response, url)
     except httpx2.HTTPError as error:
-        raise StackError(f"the console at {url} does not answer: {error}", hint="sandbox status") from error
+        raise _silent(url, error) from error
 
 
 def _read_token(state: State) -> str:
@@ -66,14 +67,24 @@ def _read_token(state: State) -> str:
         ) from error
 
 
-def _records(lines: Iterator[str]) -> Iterator[Watched]:
+def _silent(url: str, error: "httpx2.HTTPError") -> StackError:
+    return StackError(f"the console at {url} does not answer: {error}", hint="sandbox status")
+
+
+def _records(response: "httpx2.Response", url: str) -> Iterator[Watched]:
     """Read server-sent events as the console writes them. What is not known, from a newer one, is left out."""
+    import httpx2
+
     name = ""
-    for line in lines:
-        field, _, value = line.partition(": ")
-        if field == "event":
-            name = value
-        elif field == "data" and name == "exchange":
-            yield parse_exchange(json.loads(value))
-        elif field == "data" and name in _STATES:
-            yield _STATES[name](**json.loads(value))
+    try:
+        for line in response.iter_lines():
+            field, _, value = line.partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data" and name == "exchange":
+                yield parse_exchange(json.loads(value))
+            elif field == "data" and name in _STATES:
+                record, data = _STATES[name], json.loads(value)
+                yield record(**{field: data[field] for field in record.__dataclass_fields__})
+    except httpx2.HTTPError as error:
+        raise _silent(url, error) from error

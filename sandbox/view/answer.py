@@ -11,11 +11,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sandbox.events import Answer, Timing
-from sandbox.observe.headers import Headers
-from sandbox.observe.origin import Line
-from sandbox.observe.redact import redact, redact_headers, redact_json
+from sandbox.observe.origin import Line, trace_answer, trace_request
 from sandbox.view.exchange import INJECTS, LOUD, NOT_EXACT, render_changes
-from sandbox.view.headers import render_token, shorten
+from sandbox.view.headers import render_token
 from sandbox.view.terminal import printable
 
 _IN_FIRST_LINE = (":method", ":path", ":scheme")
@@ -25,18 +23,21 @@ _FILTERS = "  ◀ filter"
 _ANSWERED = {"filter": "the filter answered by itself", "envoy": "Envoy answered by itself"}
 
 
-def render_answer(answer: Answer, *, secrets: bool) -> RenderableType:
+def render_answer(answer: Answer) -> RenderableType:
     """The request and the head of its answer, each header with a mark that says who it is from."""
-    parts = [Text(f"{answer.method} {_value(_target(answer), secrets=secrets)} {answer.http_version}", "bold")]
-    parts += [_line(line, secrets=secrets) for line in answer.request_lines if line.change or line.name not in _IN_FIRST_LINE]
-    parts += [Text(), *_status(answer, secrets=secrets)]
-    for line in answer.lines:
-        parts.append(_line(line, secrets=secrets))
-        if answer.token and line.value == answer.token.value:
-            parts.append(Text.assemble(("  └ ", "dim"), render_token(answer.token)))
-    if answer.token and all(line.value != answer.token.value for line in answer.lines):
-        parts.append(Text.assemble(("token on the request: ", "dim"), render_token(answer.token)))
-    parts += [Text(f"! {_value(problem, secrets=secrets)}", "yellow") for problem in _problems(answer)]
+    request, token = answer.exchange.request if answer.exchange else None, answer.token
+    parts = [Text(f"{answer.method} {printable(_target(answer))} {answer.http_version}", "bold")]
+    lines = trace_request(answer.request_headers, request)
+    parts += [_line(line) for line in lines if line.change or line.name not in _IN_FIRST_LINE]
+    parts += [Text(), _status(answer)]
+    for line in trace_answer(answer.headers, answer.exchange, around=not answer.filtered):
+        parts.append(_line(line))
+        if token and line.value == token.value:
+            parts.append(Text.assemble(("  └ ", "dim"), render_token(token)))
+            token = None
+    if token:
+        parts.append(Text.assemble(("token on the request: ", "dim"), render_token(token)))
+    parts += [Text(f"! {printable(problem)}", "yellow") for problem in _problems(answer)]
     return Group(*parts)
 
 
@@ -46,13 +47,13 @@ def _target(answer: Answer) -> str:
     return f"/{rest.partition('/')[2]}"
 
 
-def _status(answer: Answer, *, secrets: bool) -> list[Text]:
+def _status(answer: Answer) -> Text:
     style = "bold green" if answer.status < 400 else "bold red"
-    line = Text(f"{answer.http_version} {answer.status} {_value(answer.reason, secrets=secrets)}".rstrip(), style)
+    line = Text(f"{answer.http_version} {answer.status} {printable(answer.reason)}".rstrip(), style)
     line.append(f"  ({answer.elapsed_s * 1000:.1f} ms)", "dim")
     exchange = answer.exchange
     if exchange is None:
-        return [line]
+        return line
     for change in exchange.response.changes if exchange.response else ():
         if change.name == ":status":
             line.append(f"  {change.before} → {change.after}{_FILTERS}", "bold yellow")
@@ -60,7 +61,7 @@ def _status(answer: Answer, *, secrets: bool) -> list[Text]:
         line.append("  ").append("THE FILTER CRASHED", LOUD).append(" and Envoy answered for it")
     elif exchange.answered_by in _ANSWERED:
         line.append(f"  {_ANSWERED[exchange.answered_by]}", "yellow")
-    return [line]
+    return line
 
 
 def _problems(answer: Answer) -> list[str]:
@@ -70,24 +71,20 @@ def _problems(answer: Answer) -> list[str]:
     return problems
 
 
-def _line(line: Line, *, secrets: bool) -> Text:
-    name, value = _value("host" if line.name == ":authority" else line.name, secrets=secrets), _value(line.value, secrets=secrets)
+def _line(line: Line) -> Text:
+    name, value = printable("host" if line.name == ":authority" else line.name), printable(line.value)
     if line.change is None:
         text = Text.assemble((name, "cyan"), f": {value}")
         if line.origin == "filter":
             return text.append(_FILTERS, "bold green")
         return text.append(f"  · {_ORIGINS[line.origin]}", "dim") if line.origin else text
-    was = f"{_value(line.change.before or '', secrets=secrets)} → " if line.change.kind == "changed" else ""
+    was = f"{printable(line.change.before or '')} → " if line.change.kind == "changed" else ""
     style = "red" if line.change.kind == "removed" else "green"
     text = Text.assemble((name, f"bold {style}"), (": ", style), (was, "dim"), (value, style))
     if not line.change.exact:
         text.append(f" {NOT_EXACT}", "yellow")
     text.append(_DONE.get(line.change.kind, _FILTERS), f"bold {style}")
     return text.append("  ").append(INJECTS, LOUD) if line.change.injects else text
-
-
-def _value(value: str, *, secrets: bool) -> str:
-    return printable(shorten(value, secrets=secrets))
 
 
 def render_timing(timing: Timing) -> Text:
@@ -116,12 +113,10 @@ def render_short(number: int, answer: Answer, timing: Timing) -> Text:
     return text.append("  ").append("CRASHED", LOUD) if answer.exchange.trapped else text
 
 
-def render_head(answer: Answer, *, secrets: bool) -> bytes:
+def render_head(answer: Answer) -> bytes:
     """Status line and headers as curl's -i prints them: unmarked."""
-    headers: Headers = answer.headers if secrets else redact_headers(answer.headers)
-    reason = answer.reason if secrets else redact(answer.reason)
-    lines = [f"{answer.http_version} {answer.status} {reason}".rstrip()]
-    lines += [f"{name}: {value}" for name, value in headers]
+    lines = [f"{answer.http_version} {answer.status} {answer.reason}".rstrip()]
+    lines += [f"{name}: {value}" for name, value in answer.headers]
     return b"".join(_encode(line) + b"\r\n" for line in (*lines, ""))
 
 
@@ -143,7 +138,7 @@ def render_summary(seen: Sequence[tuple[Answer, Timing]]) -> Text:
     return text.append(f" · {len(tokens)} different token{'' if len(tokens) == 1 else 's'}")
 
 
-def answer_as_json(answer: Answer, body: bytes, timing: Timing, *, secrets: bool) -> dict[str, Any]:
+def answer_as_json(answer: Answer, body: bytes, timing: Timing) -> dict[str, Any]:
     """All of it for JSON; a body that is no text is in base64."""
     value = asdict(answer)
     value["timing"] = asdict(timing)
@@ -151,4 +146,4 @@ def answer_as_json(answer: Answer, body: bytes, timing: Timing, *, secrets: bool
         value["body"] = body.decode()
     except UnicodeDecodeError:
         value["body_base64"] = b64encode(body).decode()
-    return value if secrets else redact_json(value)
+    return value

@@ -6,9 +6,9 @@ from sandbox.observe.redact import redact
 from sandbox.observe.token import Token, describe_life
 
 
-def shorten(value: str, *, secrets: bool = False) -> str:
-    """A header's value beside which `render_token` stands: without its token; `secrets`: as it is."""
-    return value if secrets else redact(value, facts=False)
+def shorten(value: str) -> str:
+    """A header's value beside which `render_token` stands: without its token."""
+    return redact(value, facts=False)
 
 
 def render_token(token: Token) -> Text:
