@@ -101,7 +101,7 @@ def curl(
 _GO_TOGETHER: dict[str, tuple[str, ...]] = {
     "--as-curl": ("--bypass",),
     "--diff": (),
-    "-o json": ("--repeat", "--bypass", "--check-status"),
+    "-o json": ("-s", "--repeat", "--bypass", "--check-status"),
     "-o FILE": ("-s", "--bypass", "--check-status"),
     "-s": ("-i", "--repeat", "--bypass", "--check-status"),
     "-i": ("--repeat", "--bypass", "--check-status"),
