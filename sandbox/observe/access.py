@@ -57,6 +57,11 @@ def request_ids(exchange: Exchange) -> tuple[str, ...]:
     return (exchange.id,) if behind is None or behind == exchange.id else (exchange.id, behind)
 
 
+def needs_log(exchange: Exchange) -> bool:
+    """Whether Envoy's log knows more: who answered, if the filter crashed, or why Envoy itself answered."""
+    return exchange.details is None and (exchange.trapped is None or exchange.answered_by in {None, "envoy"})
+
+
 def settle(exchange: Exchange, access: Access) -> Exchange:
     """Add to `exchange` what Envoy's log says of it: who answered where the taps can't tell, and why."""
     trapped = access.details.startswith(_TRAPPED)

@@ -16,13 +16,13 @@ from sandbox.events import (
     TokenFetched,
     TokenState,
 )
-from sandbox.observe.access import Access
+from sandbox.observe.access import Access, needs_log
 from sandbox.observe.exchange import make_way
 from sandbox.session.watch import feed as module
 from sandbox.session.watch.choice import make_choice
 from sandbox.session.watch.feed import NO_CONSOLE, OVERLAP_S, Feed
 from sandbox.session.watch.happened import States
-from sandbox.session.watch.settling import PATIENCE_S, Found, Settling, Undecided, is_open, look_up
+from sandbox.session.watch.settling import PATIENCE_S, Found, Settling, Undecided, look_up
 from sandbox.session.watch.waiting import MAX_WAITING, SLOW, Waiting
 
 ATTACHED = TapState(attached=True, share=1, reason=None)
@@ -110,7 +110,7 @@ def test_all_that_came_is_taken_before_the_end():
     ],
 )
 def test_what_envoys_log_is_asked_for(fields, is_it):
-    assert is_open(open_one(**fields)) is is_it
+    assert needs_log(open_one(**fields)) is is_it
 
 
 def test_exchanges_are_settled_by_their_id():
@@ -202,11 +202,33 @@ def test_a_crash_is_told_once_and_after_its_request(tmp_path):
     assert [type(record).__name__ for record in told] == ["Exchange", "Block", "Exchange"]
 
 
+def tell_of_a_crash(tmp_path, *, begun_s):
+    """What is told while no request waits, of two looks that find the same crash."""
+    context = make_context(tmp_path, [TRAP])
+    told, stopped, looks = [], threading.Event(), []
+
+    def look(ids, since_s):
+        looks.append(ids)
+        if len(looks) == 2:
+            stopped.set()
+        found = look_up(context, ids, 0.0)
+        assert len(found.crashes) == 1
+        return found
+
+    thread = threading.Thread(target=Settling(look, told.append, begun_s=begun_s).run, args=(stopped,))
+    thread.start()
+    thread.join(10)
+    assert looks == [frozenset(), frozenset()]
+    return told
+
+
+def test_a_crash_on_a_tick_is_told_though_no_request_waits(tmp_path):
+    [crash] = tell_of_a_crash(tmp_path, begun_s=0.0)
+    assert crash.panic.callback == "proxy_on_request_headers"
+
+
 def test_crashes_before_the_beginning_are_not_told(tmp_path):
-    told = []
-    settling = Settling(lambda *_: Found((), ()), told.append, begun_s=9999.0)
-    settling._tell(look_up(make_context(tmp_path, [TRAP]), frozenset(), 0.0).crashes)
-    assert told == []
+    assert tell_of_a_crash(tmp_path, begun_s=9999.0) == []
 
 
 class Streams:

@@ -9,6 +9,7 @@ from typing import Self
 
 from sandbox.errors import StackError
 from sandbox.events import FilterState, LogRecord, TapState, TokenState, Watched
+from sandbox.observe.access import needs_log
 from sandbox.observe.exchange import Exchange
 from sandbox.observe.panic import Block
 from sandbox.session.context import Context, open_client, running_stack
@@ -16,7 +17,7 @@ from sandbox.session.expected import Expected, parse_expected
 from sandbox.session.stream import open_stream
 from sandbox.session.watch.choice import Choice
 from sandbox.session.watch.happened import States
-from sandbox.session.watch.settling import Settling, is_open, look_up
+from sandbox.session.watch.settling import Settling, look_up
 from sandbox.session.watch.waiting import Record, Waiting
 from sandbox.wait import Deadline
 
@@ -120,9 +121,10 @@ class Feed:
     def _see(self, exchange: Exchange) -> None:
         self._seen.append((exchange.id, exchange.time_s))
         self._newest_s = max(self._newest_s, exchange.time_s)
-        if self._at_once or not is_open(exchange):
+        wanted = needs_log(exchange) and not (exchange.answered_by and self._settling.is_behind)
+        if self._at_once or not wanted:
             self._choose(exchange)
-        if is_open(exchange):
+        if wanted:
             self._settling.put(exchange)
 
     def _tell(self, record: Watched) -> None:

@@ -1,6 +1,7 @@
 """Exchanges of which the taps can't tell who answered, or why: Envoy's log can. Many are looked up at once, and not too often."""
 
 import contextlib
+import json
 import re
 import threading
 import time
@@ -10,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from sandbox.errors import StackError
 from sandbox.events import LogRecord
-from sandbox.observe.access import Access, parse_access, settle
+from sandbox.observe.access import Access, parse_access, request_ids, settle
 from sandbox.observe.envoy_log import parse_envoy_line
-from sandbox.observe.exchange import Exchange, value_of
+from sandbox.observe.exchange import Exchange
 from sandbox.observe.panic import Assembler, Block, can_be_of_panic
 from sandbox.session.context import Context
 from sandbox.session.logs import read_policy
@@ -26,17 +27,13 @@ REST = 2.0
 PATIENCE_S = 0.5
 """How long Envoy's line may take."""
 LOOK_S = 1.0
+"""How long without a look while nothing waits."""
 CLOCKS_S = 1.0
 """What Envoy's and our clock may differ, where it runs in a machine of its own."""
 MAX_WAITING = 2000
+MANY = 50
 MAX_CRASHES = 100
-_REQUEST_ID = "x-request-id"
-_ID = re.compile(r'"id": ?(?:"([^"]*)"|null)')
-
-
-def is_open(exchange: Exchange) -> bool:
-    """Whether Envoy's log knows more: who answered, if the filter crashed, or why Envoy itself answered."""
-    return exchange.details is None and (exchange.trapped is None or exchange.answered_by in {None, "envoy"})
+_ID = re.compile(r'"id": ?(?:("(?:[^"\\]|\\.)*")|null)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ def look_up(context: Context, ids: frozenset[str], since_s: float) -> Found:
     def matters(record: LogRecord) -> bool:
         if record.line.startswith('{"access"'):
             found = _ID.search(record.line)
-            return found is not None and (found[1] or "") in ids
+            return found is not None and (json.loads(found[1]) if found[1] else "") in ids
         return '"logger":"wasm"' in record.line
 
     accesses: list[Access] = []
@@ -87,7 +84,10 @@ class Undecided:
     @property
     def ids(self) -> frozenset[str]:
         """What they can be called in Envoy's log."""
-        return frozenset(each for _, exchange in self._waiting for each in _ids(exchange))
+        return frozenset(each for _, exchange in self._waiting for each in request_ids(exchange))
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def add(self, exchange: Exchange, now_s: float) -> Exchange | None:
         """Let it wait; returns the oldest one if there are too many."""
@@ -112,14 +112,9 @@ class Undecided:
         return done
 
 
-def _ids(exchange: Exchange) -> tuple[str, str]:
-    """Before the filter, and behind it, which may have changed it."""
-    return exchange.id, value_of(exchange.request.after or (), _REQUEST_ID) or ""
-
-
 def _find(exchange: Exchange, by_id: dict[str, list[Access]]) -> Access | None:
     """A client can choose the id, and so use one twice; what could not be parsed has none. So each line is for one."""
-    for request_id in _ids(exchange):
+    for request_id in request_ids(exchange):
         for place, access in enumerate(by_id.get(request_id, ())):
             if exchange.status in {None, access.status}:
                 return by_id[request_id].pop(place)
@@ -127,7 +122,10 @@ def _find(exchange: Exchange, by_id: dict[str, list[Access]]) -> Access | None:
 
 
 class Settling:
-    """The thread that asks. `publish` gets each exchange once, and after it what the filter has crashed of."""
+    """The thread that asks. `publish` gets each exchange once, and after it what the filter has crashed of.
+
+    A filter also crashes where no request tells of it, as on a tick: so the log is looked into now and then in any case.
+    """
 
     def __init__(
         self,
@@ -143,6 +141,12 @@ class Settling:
         self._news = threading.Condition()
         self._told: deque[tuple[float, str]] = deque(maxlen=MAX_CRASHES)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits that only what has to be is to be settled."""
+        with self._news:
+            return len(self._undecided) > MANY
+
     def put(self, exchange: Exchange) -> None:
         """Settle it soon; never waits."""
         with self._news:
@@ -153,13 +157,15 @@ class Settling:
 
     def run(self, stopped: threading.Event) -> None:
         """Look up what waits, again and again."""
+        looked_s = time.time()
         while not stopped.is_set():
             with self._news:
-                self._news.wait_for(lambda: self._undecided.since_s is not None, LOOK_S)
+                self._news.wait_for(lambda: len(self._undecided) > 0, LOOK_S)
                 since_s, ids = self._undecided.since_s, self._undecided.ids
-            if since_s is None or stopped.wait(FIRST_LOOK_S):
-                continue
-            asked_s = time.monotonic()
+            if stopped.wait(FIRST_LOOK_S):
+                return
+            since_s = looked_s if since_s is None else min(since_s, looked_s)
+            looked_s, asked_s = time.time(), time.monotonic()
             found = self._look(ids, since_s - CLOCKS_S)
             with self._news:
                 settled = self._undecided.settle(found.accesses, asked_s)

@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from sandbox.events import Dropped, FilterState, Happened, LogRecord, TapState, TokenState
+from sandbox.observe.access import needs_log
 from sandbox.observe.exchange import Exchange
 from sandbox.observe.panic import Block
 from sandbox.view.watch.row import render_headings, render_page, render_row
@@ -53,7 +54,7 @@ class Board:
                 if 0 <= place < len(rows):
                     rows[place] = (number, exchange)
             return
-        if exchange.details is None and exchange.answered_by != "upstream":
+        if needs_log(exchange):
             self._unsettled[sign] = self._count
             if len(self._unsettled) > MAX_ROWS:
                 del self._unsettled[next(iter(self._unsettled))]
