@@ -1,1 +1,1 @@
-"""Pure parsers of what the stack says: log lines, tokens. No I/O."""
+"""Pure parsers of what the stack says: taps, log lines, tokens. No I/O."""
