@@ -7,6 +7,8 @@ Source: Envoy 1.40, data/tap/v3/http.proto (`HttpStreamedTraceSegment`); tests/f
 """
 
 import json
+import re
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
@@ -17,7 +19,11 @@ from sandbox.observe.headers import Headers
 MAX_SEGMENT_BYTES = 1 << 20
 """Envoy takes 60 KiB of headers, and JSON makes the sixfold of them at most."""
 MAX_PENDING = 4096
+MAX_PENDING_BYTES = 16 << 20
+"""As `weigh` has it. Of more requests than that without an answer, or of more bytes, the oldest are given up."""
 
+_PAIR_BYTES = sys.getsizeof(("", "")) + 8
+_STATUS = re.compile(r"[0-9]{3}")
 _END = b"\n}\n"
 _UPSTREAM_ANSWERED = "x-envoy-upstream-service-time"
 """Envoy's router puts it on what came from the upstream, but for an upgrade (101)."""
@@ -68,10 +74,16 @@ def _pairs(value: Any) -> Headers:
     return tuple((str(header["key"]), str(header.get("value", ""))) for header in value.get("headers", ()))
 
 
+def weigh(headers: Headers) -> int:
+    """How many bytes of memory they take."""
+    return sum(_PAIR_BYTES + sys.getsizeof(name) + sys.getsizeof(value) for name, value in headers)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Pending:
     time_s: float
     begun_s: float
+    size_bytes: int = 0
     requests: list[Headers] = field(default_factory=list)
     responses: list[Headers] = field(default_factory=list)
 
@@ -81,12 +93,18 @@ class Assembler:
 
     def __init__(self) -> None:
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
+        self._pending_bytes = 0
         self.begun = 0
 
     @property
     def pending(self) -> int:
         """How many requests have begun and are not done."""
         return len(self._pending)
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes their headers take."""
+        return self._pending_bytes
 
     def feed(self, segment: Segment, *, time_s: float, now_s: float) -> Exchange | None:
         """Return the exchange that `segment` completes. `time_s` is since the epoch, `now_s` on the monotonic clock."""
@@ -98,20 +116,28 @@ class Assembler:
             self.begun += 1
         seen = pending.requests if segment.kind == "request" else pending.responses
         seen.append(segment.headers)
+        size_bytes = weigh(segment.headers)
+        pending.size_bytes += size_bytes
+        self._pending_bytes += size_bytes
         if len(pending.responses) < 2:
             return None
-        del self._pending[segment.trace_id]
-        return _exchange(pending, now_s)
+        return _exchange(self._take(segment.trace_id), now_s)
 
     def give_up(self, *, begun_before_s: float) -> list[Exchange]:
         """Return what began before that and is still without an answer, and the oldest of too many."""
         given_up = []
         while self._pending:
-            oldest = next(iter(self._pending.values()))
-            if len(self._pending) <= MAX_PENDING and oldest.begun_s >= begun_before_s:
+            trace_id, oldest = next(iter(self._pending.items()))
+            too_many = len(self._pending) > MAX_PENDING or self._pending_bytes > MAX_PENDING_BYTES
+            if not too_many and oldest.begun_s >= begun_before_s:
                 break
-            given_up.append(_exchange(self._pending.popitem(last=False)[1], None))
+            given_up.append(_exchange(self._take(trace_id), None))
         return given_up
+
+    def _take(self, trace_id: str) -> _Pending:
+        pending = self._pending.pop(trace_id)
+        self._pending_bytes -= pending.size_bytes
+        return pending
 
 
 def _exchange(pending: _Pending, now_s: float | None) -> Exchange:
@@ -125,7 +151,7 @@ def _exchange(pending: _Pending, now_s: float | None) -> Exchange:
         time_s=pending.time_s,
         method=value_of(before, ":method") or "",
         path=value_of(before, ":path") or "",
-        status=int(status) if status and status.isdecimal() else None,
+        status=int(status) if status and _STATUS.fullmatch(status) else None,
         duration_ms=(now_s - pending.begun_s) * 1000 if now_s is not None else None,
         request=make_way(before, after),
         response=make_way(inner, outer) if pending.responses else None,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sandbox.observe.access import parse_access, settle
 from sandbox.observe.exchange import dump_exchange, hide_secrets, parse_exchange
 from sandbox.observe.headers import Change, apply_changes
-from sandbox.observe.tap import Assembler, SegmentReader, parse_segment
+from sandbox.observe.tap import MAX_PENDING_BYTES, Assembler, Segment, SegmentReader, parse_segment, weigh
 
 FOLDER = Path(__file__).resolve().parent.parent / "fixtures" / "tap" / "envoy-1.40.0"
 CASES = json.loads((FOLDER / "cases.json").read_text())
@@ -347,3 +347,28 @@ def test_a_trace_goes_on_where_another_was_given_up():
     assert (left.response, left.status, left.duration_ms) == (None, None, None)
     [late] = assemble(SEGMENTS["plain"], assembler)
     assert late.status == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [("204", 204), ("9" * 5000, None), ("1000", None), ("20", None), ("", None), ("٢٠٠", None), ("-12", None)]
+)
+def test_a_status_has_three_digits(status, told):
+    answer = Segment(trace_id="1", kind="response", headers=((":status", status),))
+    [exchange] = assemble([Segment(trace_id="1", kind="request", headers=()), answer, answer])
+    assert exchange.status == told
+
+
+def test_requests_without_an_answer_take_so_many_bytes_at_most():
+    assembler = Assembler()
+    headers = ((":path", "/a"), ("x-huge", "h" * 56_000))
+    given_up = []
+    for number in range(1000):
+        assembler.feed(Segment(trace_id=f"{number}", kind="request", headers=headers), time_s=1.0, now_s=1.0)
+        given_up += assembler.give_up(begun_before_s=0.0)
+        assert assembler.pending_bytes == assembler.pending * weigh(headers) <= MAX_PENDING_BYTES
+    assert assembler.pending == MAX_PENDING_BYTES // weigh(headers)
+    assert len(given_up) == 1000 - assembler.pending
+    assert len(assembler.give_up(begun_before_s=2.0)) + len(given_up) == 1000
+    assert assembler.pending_bytes == 0
+    done = assemble(SEGMENTS["plain"], assembler)
+    assert (len(done), assembler.pending_bytes) == (1, 0)
