@@ -74,11 +74,12 @@ def logs(
     """Show what the services wrote, in the order it came, and what the filter crashed of."""
     from sandbox.session.context import open_context
     from sandbox.session.levels import parse_changes, set_levels
-    from sandbox.session.logs import make_choice, read_logs
+    from sandbox.session.line_choice import make_line_choice
+    from sandbox.session.logs import read_logs
     from sandbox.view.logs import render_levels
     from sandbox.view.terminal import stderr
 
-    choice = make_choice(
+    choice = make_line_choice(
         only_filter=only_filter, level=level and level.value, include=tuple(include or ()), exclude=tuple(exclude or ())
     )
     changes = parse_changes(set_level) if set_level else {}

@@ -52,7 +52,7 @@ def watch(
 ) -> None:
     """Show every exchange as it passes, and what the filter did to it."""
     from sandbox.session.context import open_context
-    from sandbox.session.logs import parse_since
+    from sandbox.session.since import parse_since
     from sandbox.session.watch.choice import make_choice
     from sandbox.session.watch.feed import Feed
     from sandbox.view.terminal import stdout

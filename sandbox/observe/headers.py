@@ -48,15 +48,6 @@ def diff_headers(before: Headers, after: Headers) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=_place))
 
 
-def apply_changes(before: Headers, changes: tuple[Change, ...]) -> Headers:
-    """What `changes` make of `before`: `diff_headers` backwards."""
-    touched = {change.before_index for change in changes}
-    put = {change.after_index: (change.name, change.after or "") for change in changes if change.after_index is not None}
-    rest = iter([pair for place, pair in enumerate(before) if place not in touched])
-    length = len(before) + sum((change.after_index is not None) - (change.before_index is not None) for change in changes)
-    return tuple(put[place] if place in put else next(rest) for place in range(length))
-
-
 def _match(before: Headers, after: Headers) -> tuple[list[tuple[int, int]], dict[str, list[int]], dict[str, list[int]]]:
     """Pairs of places with the same name and value, in the order of `before`; the other places of each side, by name."""
     places: defaultdict[tuple[str, str], deque[int]] = defaultdict(deque)

@@ -96,7 +96,7 @@ def is_trap(line: LogLine) -> bool:
 
 
 def can_be_of_panic(line: LogLine) -> bool:
-    """Whether an `Assembler` needs the line; all others can be left out before."""
+    """Whether an `PanicAssembler` needs the line; all others can be left out before."""
     return bool(line.plugin) or is_trap(line)
 
 
@@ -146,7 +146,7 @@ class _Open(Generic[Item]):
     arrived_s: float = 0.0
 
 
-class Assembler(Generic[Item]):
+class PanicAssembler(Generic[Item]):
     """Makes a `Block` of the lines of each crash, and lets all others through, in their order.
 
     What begins like a crash and does not end like one comes out again as the lines that it was. An item is whatever the caller
@@ -207,6 +207,6 @@ class Assembler(Generic[Item]):
 
 def assemble(lines: Iterable[LogLine]) -> list[LogLine | Block[LogLine]]:
     """All lines at once."""
-    assembler: Assembler[LogLine] = Assembler()
+    assembler: PanicAssembler[LogLine] = PanicAssembler()
     out = [entry for line in lines for entry in assembler.feed(line, line)]
     return out + assembler.finish()

@@ -1,27 +1,24 @@
 """`logs`: the lines of the stack, chosen, and the filter's crashes put together."""
 
-import contextlib
 import itertools
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import lru_cache
 
 from sandbox.engines.base import Engine
 from sandbox.errors import ConfigError, StackError
 from sandbox.events import LogRecord
-from sandbox.observe.log_line import LogLine
-from sandbox.observe.panic import Assembler, Block, can_be_of_panic
+from sandbox.observe.panic import Block, PanicAssembler, can_be_of_panic
 from sandbox.observe.service_log import parse_line
 from sandbox.session.context import Context
+from sandbox.session.line_choice import Entry, LineChoice
 from sandbox.session.names import check_services
 from sandbox.session.pauses import with_pauses
+from sandbox.session.policy import read_policy
+from sandbox.session.since import parse_since
 from sandbox.stack import ENVOY
-from sandbox.workspace import RUN_FILTER_YAML
 
 LINES_A_CRASH = 64
 """How many lines to ask for where one entry is wanted: it may be a crash, of some 40 or 70."""
@@ -30,67 +27,9 @@ LINES_A_LONG_CRASH = 1000
 QUIET_S = 0.25
 """After a pause of this length what there was has been read, and what comes is new."""
 
-_SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h|d)?")
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
-
-Entry = LogRecord | Block[LogRecord]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Which entries: of `level` or worse, with one of `include` and none of `exclude` in their text."""
-
-    only_filter: bool = False
-    level: str | None = None
-    include: tuple[re.Pattern[str], ...] = ()
-    exclude: tuple[re.Pattern[str], ...] = ()
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether more than the filter's own lines have to be looked at."""
-        return bool(self.level or self.include or self.exclude)
-
-    def takes(self, entry: Entry) -> bool:
-        """Whether it is one of them. A crash is the filter's, an error, and all of its text is searched."""
-        if isinstance(entry, LogRecord):
-            line = parse_line(entry.service, entry.line)
-            return (bool(line.plugin) or not self.only_filter) and self._takes(line.text, line)
-        text = "\n".join(
-            (entry.panic.title, entry.panic.callback, *(f"{each.function} {each.place}" for each in entry.panic.frames))
-        )
-        return self._takes(text, LogLine(level="error", component="wasm", text=text))
-
-    def _takes(self, text: str, line: LogLine) -> bool:
-        if self.level and not line.is_at_least(self.level):
-            return False
-        if self.include and not any(pattern.search(text) for pattern in self.include):
-            return False
-        return not any(pattern.search(text) for pattern in self.exclude)
-
-
-def make_choice(*, only_filter: bool, level: str | None, include: tuple[str, ...], exclude: tuple[str, ...]) -> Choice:
-    """Compile what was typed.
-
-    Raises: ConfigError when it is no regular expression.
-    """
-    return Choice(
-        only_filter=only_filter,
-        level=level,
-        include=tuple(_compile("--include", pattern) for pattern in include),
-        exclude=tuple(_compile("--exclude", pattern) for pattern in exclude),
-    )
-
-
-def _compile(option: str, pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        hint = f"sandbox logs {option} 'token|lease'"
-        raise ConfigError(f"{option} {pattern!r} is no regular expression: {error}", hint=hint) from None
-
 
 def read_logs(
-    context: Context, services: tuple[str, ...], choice: Choice, *, since: str | None, tail: int | None, follow: bool
+    context: Context, services: tuple[str, ...], choice: LineChoice, *, since: str | None, tail: int | None, follow: bool
 ) -> Iterator[Entry]:
     """The entries of these services, at most the last `tail`; `since` is a span (`90s`, `5m`) or a time (ISO 8601).
 
@@ -123,7 +62,7 @@ class _Asked:
     engine: Engine
     services: tuple[str, ...]
     since_s: float | None
-    choice: Choice
+    choice: LineChoice
 
     def records(self, tail: int | None, *, follow: bool) -> Iterator[LogRecord]:
         """What the choice needs of the log."""
@@ -157,18 +96,18 @@ def _follow(asked: _Asked, tail: int | None, begun_s: float) -> Iterator[Entry]:
     yield from _choose_live(asked.records(lines, follow=True), asked.choice, tail=tail, begun_s=begun_s)
 
 
-def _choose(records: Iterator[LogRecord], choice: Choice) -> Iterator[Entry]:
-    assembler: Assembler[LogRecord] = Assembler()
+def _choose(records: Iterator[LogRecord], choice: LineChoice) -> Iterator[Entry]:
+    assembler: PanicAssembler[LogRecord] = PanicAssembler()
     for record in records:
         yield from filter(choice.takes, _feed(assembler, record, 0.0))
     yield from filter(choice.takes, assembler.finish())
 
 
 def _choose_live(
-    records: Iterator[LogRecord], choice: Choice, *, tail: int | None = None, begun_s: float = 0.0
+    records: Iterator[LogRecord], choice: LineChoice, *, tail: int | None = None, begun_s: float = 0.0
 ) -> Iterator[Entry]:
     """With `tail`: only the last ones of what was written before `begun_s`."""
-    assembler: Assembler[LogRecord] = Assembler()
+    assembler: PanicAssembler[LogRecord] = PanicAssembler()
     kept: deque[Entry] | None = None if tail is None else deque(maxlen=tail)
     is_read = False
 
@@ -193,7 +132,7 @@ def _choose_live(
     yield from filter(choice.takes, assembler.finish())
 
 
-def _feed(assembler: Assembler[LogRecord], record: LogRecord, now_s: float) -> list[Entry]:
+def _feed(assembler: PanicAssembler[LogRecord], record: LogRecord, now_s: float) -> list[Entry]:
     if record.service != ENVOY.name:
         return [record]
     return assembler.feed(record, parse_line(record.service, record.line), now_s)
@@ -205,31 +144,3 @@ def _with_policy(context: Context, entries: Iterator[Entry]) -> Iterator[Entry]:
             yield replace(entry, policy=read_policy(context))
         else:
             yield entry
-
-
-def read_policy(context: Context) -> str | None:
-    """The failure policy of the filter that runs, else of the one that would; None when nobody knows."""
-    for path in (context.state.run / RUN_FILTER_YAML, context.state.mounts / RUN_FILTER_YAML, context.project.filter_yaml):
-        with contextlib.suppress(OSError, ConfigError):
-            return _policy_of(path.read_text(encoding="utf-8", errors="replace"), str(path))
-    return None
-
-
-@lru_cache(maxsize=1)
-def _policy_of(text: str, name: str) -> str:
-    from sandbox.envoy.resource import read_failure_policy
-
-    return read_failure_policy(text, name)
-
-
-def parse_since(text: str, *, now_s: float) -> float:
-    """Seconds since the epoch.
-
-    Raises: ConfigError when it is neither a span nor a time.
-    """
-    if match := _SPAN.fullmatch(text):
-        return now_s - float(match["number"]) * _UNITS_S[match["unit"]]
-    try:
-        return datetime.fromisoformat(text).astimezone().timestamp()
-    except ValueError:
-        raise ConfigError(f"--since {text!r} is neither a span nor a time", hint="sandbox logs --since 5m") from None

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.observe.exchange import Exchange, make_way
-from sandbox.observe.headers import Headers
+from sandbox.observe.headers import Change, Headers
 
 REQUEST: Headers = ((":method", "GET"), (":path", "/a"), ("x-team", "red"))
 RESPONSE: Headers = ((":status", "200"), ("server", "a"))
@@ -24,3 +24,12 @@ def exchange(number: int = 0, /, **fields: Any) -> Exchange:
         "trapped": False,
     }
     return Exchange(**values | fields)
+
+
+def apply_changes(before: Headers, changes: tuple[Change, ...]) -> Headers:
+    """What `changes` make of `before`: `diff_headers` backwards."""
+    touched = {change.before_index for change in changes}
+    put = {change.after_index: (change.name, change.after or "") for change in changes if change.after_index is not None}
+    rest = iter([pair for place, pair in enumerate(before) if place not in touched])
+    length = len(before) + sum((change.after_index is not None) - (change.before_index is not None) for change in changes)
+    return tuple(put[place] if place in put else next(rest) for place in range(length))

@@ -17,7 +17,8 @@ from sandbox.envoy.resource import read_failure_policy
 from sandbox.errors import ConfigError, SandboxError
 from sandbox.events import LogRecord
 from sandbox.observe.panic import Block
-from sandbox.session.logs import LINES_A_CRASH, LINES_A_LONG_CRASH, make_choice, read_logs
+from sandbox.session.line_choice import make_line_choice
+from sandbox.session.logs import LINES_A_CRASH, LINES_A_LONG_CRASH, read_logs
 from sandbox.view.logs import raw_lines, record_as_json, render_record
 from sandbox.workspace import HOME, Project, State
 
@@ -75,7 +76,7 @@ class Logs:
             self.writer.write(service, line.encode(errors="surrogateescape"))
 
     def read(self, *services, since=None, tail=None, follow=False, only_filter=False, level=None, include=(), exclude=()):
-        choice = make_choice(only_filter=only_filter, level=level, include=include, exclude=exclude)
+        choice = make_line_choice(only_filter=only_filter, level=level, include=include, exclude=exclude)
         context = SimpleNamespace(state=self.state, engine=self.engine, project=Project(root=HOME))
         return read_logs(context, services, choice, since=since, tail=tail, follow=follow)
 
@@ -153,7 +154,7 @@ def test_patterns(logs):
 @pytest.mark.parametrize("option", ["include", "exclude"])
 def test_a_pattern_that_is_none(option, pattern):
     with pytest.raises(ConfigError, match=f"--{option} .* is no regular expression: ") as raised:
-        make_choice(**{"only_filter": False, "level": None, "include": (), "exclude": ()} | {option: (pattern,)})
+        make_line_choice(**{"only_filter": False, "level": None, "include": (), "exclude": ()} | {option: (pattern,)})
     assert raised.value.exit_code == 2
 
 

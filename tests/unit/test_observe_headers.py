@@ -2,10 +2,11 @@
 
 from collections import Counter
 
+from exchanges import apply_changes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.observe.headers import Change, apply_changes, diff_headers
+from sandbox.observe.headers import Change, diff_headers
 
 BEFORE = ((":status", "200"), ("server", "a"), ("via", "1"), ("via", "2"), ("date", "d"))
 

@@ -14,9 +14,9 @@ from sandbox.observe.panic import (
     MAX_LINES,
     MAX_THREADS,
     PATIENCE_S,
-    Assembler,
     Block,
     Frame,
+    PanicAssembler,
     assemble,
     can_be_of_panic,
     parse_panic,
@@ -191,7 +191,7 @@ def test_any_interleaving_of_threads_comes_apart(turns, cut):
 
 
 def test_a_block_waits_no_longer_than_that():
-    assembler = Assembler()
+    assembler = PanicAssembler()
     assert assembler.wait_s(10.0) is None
     assert [entry for line in WHOLE[:5] for entry in assembler.feed(line, line, 10.0)] == []
     assert assembler.wait_s(10.1) == pytest.approx(PATIENCE_S - 0.1)
@@ -213,7 +213,7 @@ def test_the_next_line_of_a_thread_that_lives_ends_the_waiting():
 
 
 def test_memory_is_bounded():
-    assembler = Assembler()
+    assembler = PanicAssembler()
     begin, more = WHOLE[0], LogLine(level="error", component="wasm", text="x" * 100, plugin="f", thread=WHOLE[0].thread)
     out = [entry for line in [begin, *[more] * (2 * MAX_LINES)] for entry in assembler.feed(line, line)]
     assert len(out) == 2 * MAX_LINES + 1

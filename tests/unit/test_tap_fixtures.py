@@ -5,12 +5,13 @@ import random
 from pathlib import Path
 
 import pytest
+from exchanges import apply_changes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.observe.access import parse_access, settle
 from sandbox.observe.exchange import dump_exchange, hide_secrets, parse_exchange
-from sandbox.observe.headers import Change, apply_changes
+from sandbox.observe.headers import Change
 from sandbox.observe.tap import MAX_PENDING_BYTES, Assembler, Segment, SegmentReader, parse_segment, weigh
 
 FOLDER = Path(__file__).resolve().parent.parent / "fixtures" / "tap" / "envoy-1.40.0"

@@ -14,9 +14,9 @@ from sandbox.events import LogRecord
 from sandbox.observe.access import Access, parse_access, request_ids, settle
 from sandbox.observe.envoy_log import parse_envoy_line
 from sandbox.observe.exchange import Exchange
-from sandbox.observe.panic import Assembler, Block, can_be_of_panic
+from sandbox.observe.panic import Block, PanicAssembler, can_be_of_panic
 from sandbox.session.context import Context
-from sandbox.session.logs import read_policy
+from sandbox.session.policy import read_policy
 from sandbox.stack import ENVOY
 
 FIRST_LOOK_S = 0.03
@@ -55,7 +55,7 @@ def look_up(context: Context, ids: frozenset[str], since_s: float) -> Found:
 
     accesses: list[Access] = []
     crashes: list[Block[LogRecord]] = []
-    assembler: Assembler[LogRecord] = Assembler()
+    assembler: PanicAssembler[LogRecord] = PanicAssembler()
     records = context.engine.logs(services=(ENVOY.name,), since_s=since_s, tail=None, follow=False, matching=matters)
     with contextlib.suppress(StackError, OSError):
         for record in records:
