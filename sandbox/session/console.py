@@ -1,10 +1,12 @@
-"""The console as the verbs ask it. One time-out, longer than those that it has itself, and one policy: None when it is silent."""
+"""The console as the verbs ask it for facts: one time-out, longer than those that it has itself, and None when it is silent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sandbox.errors import StackError
 from sandbox.stack import CONSOLE_PORT, Endpoints
+from sandbox.workspace import State
 
 if TYPE_CHECKING:
     import httpx2
@@ -21,6 +23,17 @@ class ConsoleStatus:
     filter_version: str | None
     token_age_s: float | None
     fetches: Mapping[str, int]
+
+
+def owner_headers(state: State) -> dict[str, str]:
+    """What shows the console that the project's owner asks, who may change things and see secrets.
+
+    Raises: StackError when the token can't be read.
+    """
+    try:
+        return {"authorization": f"Bearer {state.console_token.read_text(encoding='utf-8').strip()}"}
+    except OSError as error:
+        raise StackError(f"the project's token can't be read: {error}", hint="sandbox restart") from error
 
 
 def read_status(client: "httpx2.Client", endpoints: Endpoints) -> ConsoleStatus | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from sandbox.envoy.log_levels import ALL, check_changes
 from sandbox.errors import ConfigError, StackError
+from sandbox.session.console import owner_headers
 from sandbox.session.context import Context, open_client, running_stack
 from sandbox.stack import CONSOLE_PORT
 
@@ -34,12 +35,9 @@ def set_levels(context: Context, changes: Mapping[str, str]) -> None:
     _, endpoints = running_stack(context)
     url = f"{endpoints.host[CONSOLE_PORT.name].url}/api/log-levels"
     try:
-        token = context.state.console_token.read_text(encoding="utf-8").strip()
         with open_client(TIMEOUT_S) as client:
-            answer = client.post(url, json={"levels": dict(changes)}, headers={"authorization": f"Bearer {token}"})
+            answer = client.post(url, json={"levels": dict(changes)}, headers=owner_headers(context.state))
             said = str(answer.json().get("error", "")) if answer.status_code != 200 else ""
-    except OSError as error:
-        raise StackError(f"the project's token can't be read: {error.strerror}", hint="sandbox restart") from error
     except (httpx2.HTTPError, ValueError, AttributeError) as error:
         raise StackError(f"the console does not answer: {error}", hint="sandbox status") from error
     if answer.status_code == 400:

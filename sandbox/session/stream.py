@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.errors import StackError
 from sandbox.events import Dropped, FilterState, TapState, TokenState, Watched
 from sandbox.observe.exchange import parse_exchange
+from sandbox.session.console import owner_headers
 from sandbox.stack import CONSOLE_PORT, Endpoints
 from sandbox.workspace import State
 
@@ -44,10 +45,10 @@ def open_stream(
 
     url = endpoints.host[CONSOLE_PORT.name].url + "/api/exchanges"
     query: dict[str, Any] = {} if since_s is None else {"since": since_s}
-    headers = {}
+    headers: dict[str, str] = {}
     if secrets:
         query["secrets"] = True
-        headers["authorization"] = f"Bearer {_read_token(state)}"
+        headers = owner_headers(state)
     try:
         with client.stream("GET", url, params=query, headers=headers, timeout=silence_s) as response:
             if response.status_code != 200:
@@ -56,15 +57,6 @@ def open_stream(
             yield _records(response, url)
     except httpx2.HTTPError as error:
         raise _silent(url, error) from error
-
-
-def _read_token(state: State) -> str:
-    try:
-        return state.console_token.read_text().strip()
-    except OSError as error:
-        raise StackError(
-            f"the project's token can't be read, without which no secret is shown: {error}", hint="sandbox restart"
-        ) from error
 
 
 def _silent(url: str, error: "httpx2.HTTPError") -> StackError:
