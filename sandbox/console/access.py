@@ -51,14 +51,14 @@ def find_refusal(headers: Iterable[tuple[bytes, bytes]], allowed_hosts: Collecti
     return None
 
 
-def find_token_refusal(headers: Iterable[tuple[bytes, bytes]], token: bytes) -> Refusal | None:
-    """Return why a change must be refused, or None. An empty `token` is matched by nothing."""
+def find_token_refusal(headers: Iterable[tuple[bytes, bytes]], token: bytes, *, purpose: str) -> Refusal | None:
+    """Return why `purpose`, which begins the sentence, must be refused, or None. An empty `token` is matched by nothing."""
     shown = [value for name, value in headers if name == b"authorization"]
     scheme, _, value = shown[0].partition(b" ") if len(shown) == 1 else (b"", b"", b"")
     if not token:
-        return Refusal(status=401, reason="a change needs the project's token, and the console was given none")
+        return Refusal(status=401, reason=f"{purpose} needs the project's token, and the console was given none")
     if scheme.lower() != b"bearer" or not hmac.compare_digest(value.strip(), token):
-        return Refusal(status=401, reason="a change needs the project's token: Authorization: Bearer <token>")
+        return Refusal(status=401, reason=f"{purpose} needs the project's token: Authorization: Bearer <token>")
     return None
 
 
@@ -91,7 +91,7 @@ class Gate:
 
         refusal = find_refusal(scope["headers"], self._allowed_hosts)
         if refusal is None and scope["method"] not in READ_METHODS:
-            refusal = find_token_refusal(scope["headers"], load_token(self._token_file))
+            refusal = find_token_refusal(scope["headers"], load_token(self._token_file), purpose="a change")
         if refusal is None:
             await self._app(scope, receive, send_with_headers)
             return

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from sandbox.console.access import READ_METHODS, Gate, find_token_refusal, load_token
 from sandbox.console.clients import open_clients
@@ -51,9 +54,10 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 _NO_ANSWER: dict[int | str, dict[str, Any]] = {502: {"model": Problem, "description": "Who should know does not answer"}}
 _TOO_LATE: dict[int | str, dict[str, Any]] = {504: {"model": Problem, "description": "Envoy is silent for 10 s"}}
+_EXCHANGES_PATH = "/api/exchanges"
 _CONSOLE = {
     "/": "This list",
-    "/api/exchanges": "Every request through the ingress, before and after the filter, as it happens (server-sent events)",
+    _EXCHANGES_PATH: "Every request through the ingress, before and after the filter, as it happens (server-sent events)",
     "/api/jwks": "The public keys of the JWT API",
     LEVELS_PATH: "Envoy's log levels; POST changes them, with the project's token",
     "/api/status": "What Envoy, the filter, its token and the services are doing",
@@ -103,11 +107,27 @@ async def jwks(request: Request) -> Response:
     return Response(answer.content, media_type="application/json")
 
 
+class _Endless(StreamingResponse):
+    """What it is made of ends with it, and not when the garbage is collected."""
+
+    def __init__(self, texts: AsyncGenerator[bytes], *, media_type: str) -> None:
+        super().__init__(texts, media_type=media_type)
+        self._texts = texts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._texts):
+            await super().__call__(scope, receive, send)
+
+
 @router.get(
-    "/api/exchanges",
+    _EXCHANGES_PATH,
     summary="Every request through the ingress, before and after the filter, as it happens",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}}, 401: {"model": Problem, "description": "Not the project's token"}},
+    responses={
+        200: {"content": {"text/event-stream": {}}},
+        401: {"model": Problem, "description": "Not the project's token"},
+        422: {"model": Problem, "description": "A parameter can't be understood"},
+    },
 )
 async def exchanges(
     request: Request,
@@ -119,15 +139,18 @@ async def exchanges(
     The taps are attached as long as somebody watches. A viewer that is slow loses the oldest and is told how many.
     """
     settings: Settings = request.app.state.settings
-    if secrets and (refusal := find_token_refusal(request.scope["headers"], load_token(settings.token_file))):
-        raise HTTPException(refusal.status, refusal.reason, {"www-authenticate": "Bearer"})
+    if secrets:
+        token = load_token(settings.token_file)
+        refusal = find_token_refusal(request.scope["headers"], token, purpose="seeing tokens in full")
+        if refusal:
+            raise HTTPException(refusal.status, refusal.reason, {"www-authenticate": "Bearer"})
 
     async def texts() -> AsyncGenerator[bytes]:
-        async with request.app.state.exchanges.watch(since_s=since, secrets=secrets) as viewer:
-            async for text in viewer.texts():
+        async with request.app.state.exchanges.watch(since_s=since, secrets=secrets) as viewer, aclosing(viewer.texts()) as some:
+            async for text in some:
                 yield text
 
-    return StreamingResponse(texts(), media_type="text/event-stream")
+    return _Endless(texts(), media_type="text/event-stream")
 
 
 _OF_LEVELS = {200: {"model": Levels}} | _NO_ANSWER | _TOO_LATE
@@ -171,9 +194,9 @@ for _path, _summary in OFFERED.items():
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application. Nothing is asked of anybody before the first request."""
-    # HEAD is GET without the body: a plain route does that, and FastAPI's own documents it.
+    # HEAD is GET without the body: a plain route does that, and FastAPI's own documents it. What never ends has no HEAD.
     readable = [route for route in router.routes if isinstance(route, Route) and "GET" in (route.methods or ())]
-    heads = [Route(route.path, route.endpoint, methods=["HEAD"]) for route in readable]
+    heads = [Route(route.path, route.endpoint, methods=["HEAD"]) for route in readable if route.path != _EXCHANGES_PATH]
     app = FastAPI(
         # Not by include_router, which would build every route again at the first request. And the first request is the
         # probe: as a plain route it is answered before FastAPI's machinery is warm; the one of `router` documents it.
@@ -186,7 +209,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         lifespan=open_clients,
         middleware=[Middleware(Gate, allowed_hosts=settings.allowed_hosts, token_file=settings.token_file)],
-        exception_handlers={HTTPException: _problem},
+        exception_handlers={HTTPException: _problem, RequestValidationError: _misunderstood},
     )
     app.state.settings = settings
     return app
@@ -202,6 +225,14 @@ async def _problem(request: Request, error: Exception) -> JSONResponse:
         reason = "there is nothing at this path; GET / lists what there is"
     elif error.status_code == 405 and path == LEVELS_PATH:
         reason = f"only {', '.join(READ_METHODS)} and POST are served here"
+    elif error.status_code == 405 and path == _EXCHANGES_PATH:
+        reason = "only GET is served here: it never ends, and nothing at this path changes anything"
     elif error.status_code == 405:
         reason = f"only {' and '.join(READ_METHODS)} are served here: nothing at this path changes anything"
     return JSONResponse({"error": reason}, status_code=error.status_code, headers=error.headers)
+
+
+async def _misunderstood(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return JSONResponse({"error": f"the parameter {first['loc'][-1]} can't be understood: {first['msg']}"}, status_code=422)

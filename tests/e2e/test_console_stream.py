@@ -87,7 +87,9 @@ def test_tokens_are_for_the_owner_of_the_project_only(shared: Sandbox):
         assert ["x-auth", token] in owner.exchange("/secret")["response"]["after"]
     url = f"{shared.status()['urls']['console']}/api/exchanges?secrets=true"
     for headers in ({}, {"authorization": "Bearer wrong"}):
-        assert httpx2.get(url, headers=headers, trust_env=False).status_code == 401
+        refused = httpx2.get(url, headers=headers, trust_env=False)
+        assert refused.status_code == 401
+        assert "seeing tokens in full needs" in refused.json()["error"]
 
 
 def test_an_earlier_exchange_for_who_asks(shared: Sandbox):
@@ -144,6 +146,41 @@ def shared_version(sandbox: Sandbox) -> str:
     return version
 
 
-@pytest.mark.parametrize("query", ["?since=yesterday", "?secrets=perhaps"])
-def test_a_query_that_makes_no_sense(shared: Sandbox, query: str):
-    assert httpx2.get(f"{shared.status()['urls']['console']}/api/exchanges{query}", trust_env=False).status_code == 422
+def attached(sandbox: Sandbox) -> bool:
+    """Whether Envoy has a request at its admin interface beside the one that asks for this."""
+    url = sandbox.status()["urls"]["console"] + "/stats?format=json&filter=^http.admin.downstream_rq_active$"
+    [stat] = httpx2.get(url, trust_env=False).json()["stats"]
+    return bool(stat["value"] > 1)
+
+
+def await_detached(sandbox: Sandbox) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while attached(sandbox):
+        assert time.monotonic() < end, "still attached"
+        time.sleep(0.1)
+
+
+def test_who_leaves_is_gone_read_or_not(shared: Sandbox):
+    with watching(shared) as viewer:
+        viewer.next("tap")
+        assert attached(shared)
+    await_detached(shared)
+    with watching(shared):
+        for _ in range(20):
+            ask(shared, "/response-headers?" + "&".join(f"x-{number}={'n' * 1000}" for number in range(20)))
+    await_detached(shared)
+
+
+def test_a_head_attaches_nothing(shared: Sandbox):
+    await_detached(shared)
+    answer = httpx2.head(f"{shared.status()['urls']['console']}/api/exchanges", trust_env=False, timeout=PATIENCE_S)
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (405, "GET", b"")
+    assert not attached(shared)
+
+
+@pytest.mark.parametrize("name", ["since", "secrets"])
+def test_a_query_that_makes_no_sense(shared: Sandbox, name: str):
+    answer = httpx2.get(f"{shared.status()['urls']['console']}/api/exchanges?{name}=yesterday", trust_env=False)
+    assert answer.status_code == 422
+    assert list(answer.json()) == ["error"]
+    assert name in answer.json()["error"]

@@ -85,16 +85,17 @@ def test_what_the_browser_says_of_the_page_counts(value: str, status: int | None
     ],
 )
 def test_a_change_needs_the_token(shown: list[bytes], refused: bool) -> None:
-    refusal = find_token_refusal([(b"authorization", value) for value in shown], b"s3cret")
+    refusal = find_token_refusal([(b"authorization", value) for value in shown], b"s3cret", purpose="a change")
     assert (refusal is not None) == refused
     if refusal:
         assert refusal.status == 401
+        assert refusal.reason.startswith("a change needs the project's token")
         assert "s3cret" not in refusal.reason
 
 
 @pytest.mark.parametrize("shown", [[], [(b"authorization", b"Bearer ")], [(b"authorization", b"Bearer")]])
 def test_no_token_is_matched_by_nothing(shown: list[tuple[bytes, bytes]]) -> None:
-    refusal = find_token_refusal(shown, b"")
+    refusal = find_token_refusal(shown, b"", purpose="a change")
     assert refusal is not None
     assert refusal.status == 401
 

@@ -112,6 +112,34 @@ def test_a_head_has_no_body_and_no_false_length(client: TestClient, admin: Admin
         assert answer.headers.get("content-length") != "0"
 
 
+def test_a_stream_without_an_end_has_no_head(client: TestClient, admin: Admin) -> None:
+    head = client.head("/api/exchanges")
+    assert (head.status_code, head.headers["allow"], head.content) == (405, "GET", b"")
+    answer = client.post("/api/exchanges", headers={"authorization": "Bearer s3cret"})
+    assert answer.status_code == 405
+    assert answer.json()["error"].startswith("only GET is served here")
+    assert admin.targets == []
+
+
+def test_a_parameter_that_makes_no_sense(client: TestClient, admin: Admin) -> None:
+    for name in ("since", "secrets"):
+        answer = client.get("/api/exchanges", params={name: "yesterday"})
+        assert answer.status_code == 422
+        assert answer.json().keys() == {"error"}
+        assert answer.json()["error"].startswith(f"the parameter {name} can't be understood: Input should be")
+    assert admin.targets == []
+    described = client.get("/openapi.json").json()["paths"]["/api/exchanges"]["get"]["responses"]["422"]
+    assert described["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}])
+def test_who_may_not_see_tokens_is_told_so(client: TestClient, admin: Admin, headers: dict[str, str]) -> None:
+    answer = client.get("/api/exchanges?secrets=true", headers=headers)
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert answer.json()["error"].startswith("seeing tokens in full needs the project's token")
+    assert admin.targets == []
+
+
 @pytest.mark.parametrize("path", WITHHELD)
 def test_a_withheld_page_says_why(client: TestClient, admin: Admin, path: str) -> None:
     for answer in (client.get(path), client.post(path, headers={"authorization": "Bearer s3cret"})):
