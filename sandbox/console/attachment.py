@@ -1,13 +1,14 @@
 """One time of being attached to Envoy's taps: reads what they tell, and beside it what Envoy counts."""
 
 import asyncio
+import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import NoReturn
 
 from sandbox.console.sampling import Sampling
-from sandbox.console.viewers import Event, dropped
+from sandbox.console.viewers import Audience
 from sandbox.envoy import admin
 from sandbox.envoy.admin import AdminClient, AdminError
 from sandbox.observe.tap import Assembler, SegmentReader
@@ -32,21 +33,13 @@ _STATS = {"format": "json", "filter": f"{admin.FILTER_STATS}|^{admin.INGRESS_REQ
 class Attachment:
     """Lasts until Envoy ends, or another share of the requests is to be seen.
 
-    What it sees goes to `publish`, and what became of taps, filter and token, again and again, to `tell`.
+    The audience is shown what it sees, and told again and again what became of taps, filter and token.
     """
 
-    def __init__(
-        self,
-        client: AdminClient,
-        sampling: Sampling,
-        *,
-        publish: Callable[[Event], None],
-        tell: Callable[[str, Mapping[str, object]], None],
-    ) -> None:
+    def __init__(self, client: AdminClient, sampling: Sampling, audience: Audience) -> None:
         self._client = client
         self._sampling = sampling
-        self._publish = publish
-        self._tell = tell
+        self._audience = audience
         self._assembler = Assembler()
 
     async def last(self, counted: int | None) -> int:
@@ -60,7 +53,7 @@ class Attachment:
         await asyncio.sleep(GLANCE_S)
         total = await self._count()
         if counted is not None:
-            self._tell_dropped(total - counted, TOO_MANY)
+            self._audience.drop(total - counted, TOO_MANY)
         self._sampling.choose(total - before, passed_s=GLANCE_S, now_s=time.monotonic())
         async with self._client.tap(id_suffix=self._sampling.id_suffix) as chunks:
             self._tell_attached(None)
@@ -72,14 +65,10 @@ class Attachment:
                 reading.cancel()
                 looking.cancel()
                 await asyncio.gather(reading, looking, return_exceptions=True)
-                self._tell_dropped(self._assembler.pending, "the taps were detached before the answer")
+                self._audience.drop(self._assembler.pending, "the taps were detached before the answer")
 
     def _tell_attached(self, problem: str | None) -> None:
-        self._tell("tap", {"attached": True, "share": self._sampling.share, "reason": problem})
-
-    def _tell_dropped(self, count: int, because: str) -> None:
-        if count > 0:
-            self._publish(dropped(count, because))
+        self._audience.tell("tap", {"attached": True, "share": self._sampling.share, "reason": problem})
 
     async def _count(self) -> int:
         stats = admin.parse_stats(await self._client.read("/stats", timeout_s=LOOK_TIMEOUT_S, query=_STATS))
@@ -91,7 +80,8 @@ class Attachment:
             time_s, now_s = time.time(), time.monotonic()
             for segment in reader.feed(data):
                 if exchange := self._assembler.feed(segment, time_s=time_s, now_s=now_s):
-                    self._publish(Event("exchange", exchange))
+                    self._audience.show(exchange)
+            self._give_up(begun_before_s=-math.inf)  # but of too many
         raise AdminError("Envoy ended")
 
     async def _look(self, first: int) -> int:
@@ -106,8 +96,8 @@ class Attachment:
                 return total + self._assembler.begun - seen
             begun.append(self._assembler.begun)
             facts = admin.parse_filter(stats)
-            self._tell("filter", {"version": facts.version, "rejected": facts.rejected, "failed": facts.failed})
-            self._tell("token", {"age_s": facts.token_age_s, "fetches": dict(facts.fetches)})
+            self._audience.tell("filter", {"version": facts.version, "rejected": facts.rejected, "failed": facts.failed})
+            self._audience.tell("token", {"age_s": facts.token_age_s, "fetches": dict(facts.fetches)})
             if not admin.parse_number(stats, admin.INGRESS_ACTIVE):
                 # What began before the look before this one is over, whether we saw its end or not.
                 self._give_up(begun_before_s=idle_s)
@@ -119,9 +109,9 @@ class Attachment:
             came = admin.parse_number(stats, admin.INGRESS_REQUESTS) - total
             behind = (total + came - first) / share - self._assembler.begun
             if share > 1:
-                self._tell_dropped(came - (self._assembler.begun - seen), TOO_MANY)
+                self._audience.drop(came - (self._assembler.begun - seen), TOO_MANY)
             if self._sampling.is_wrong(came, behind, passed_s=now_s - last_s, now_s=now_s):
-                self._tell_dropped(int(behind) if share == 1 else 0, TOO_MANY)
+                self._audience.drop(int(behind) if share == 1 else 0, TOO_MANY)
                 return total + came
             total, seen, last_s = total + came, self._assembler.begun, now_s
 
@@ -139,7 +129,8 @@ class Attachment:
             return stats
         finally:
             answer.cancel()
+            await asyncio.gather(answer, return_exceptions=True)
 
     def _give_up(self, *, begun_before_s: float) -> None:
         for exchange in self._assembler.give_up(begun_before_s=begun_before_s):
-            self._publish(Event("exchange", exchange))
+            self._audience.show(exchange)

@@ -33,4 +33,5 @@ async def open_clients(app: FastAPI) -> AsyncGenerator[None]:
     # All is plain HTTP: trusting no authority saves reading the list of all of them.
     async with httpx2.AsyncClient(trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as app.state.http:
         yield
+    await app.state.exchanges.close()
     await app.state.admin.close()

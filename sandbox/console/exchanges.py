@@ -1,18 +1,23 @@
 """One reader of Envoy's taps for all who watch. It is attached while there is somebody, and outlives Envoy."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+import traceback
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from logging import getLogger
 
 from sandbox.console.attachment import Attachment
 from sandbox.console.sampling import Sampling
-from sandbox.console.viewers import Event, Viewer
+from sandbox.console.viewers import Audience, Viewer
 from sandbox.envoy.admin import AdminClient, AdminError
+from sandbox.observe.redact import redact
 
-KEPT = 1000
-"""Exchanges for who asks for earlier ones."""
 RETRY_S = 0.05
+PAUSE_S = 1.0
+"""After a bug of ours, which is likely to come again."""
+BUG = "a bug of the console, see its log"
+
+_log = getLogger(__name__)
 
 
 class Exchanges:
@@ -24,49 +29,47 @@ class Exchanges:
 
     def __init__(self, client: AdminClient) -> None:
         self._client = client
-        self._viewers: set[Viewer] = set()
-        self._kept: deque[Event] = deque(maxlen=KEPT)
-        self._state: dict[str, Event] = {}
+        self._audience = Audience()
         self._following: asyncio.Task[None] | None = None
         self._sampling = Sampling()
 
     @asynccontextmanager
     async def watch(self, *, since_s: float | None, secrets: bool) -> AsyncGenerator[Viewer]:
         """Let somebody watch, first what is kept since `since_s` (epoch, UTC) if that is given. `secrets`: tokens in full."""
+        while self._following and self._following.cancelling() and not self._following.done():
+            await asyncio.wait({self._following})  # Envoy has one such stream at a time
+        if self._following is None or self._following.done():
+            self._audience.forget_states()
+            self._following = asyncio.create_task(self._follow())
         viewer = Viewer(secrets=secrets)
-        earlier = [event for event in self._kept if since_s is not None and event.time_s >= since_s]
-        for event in (*self._state.values(), *earlier):
-            viewer.put(event)
-        self._viewers.add(viewer)
-        self._following = self._following or asyncio.create_task(self._follow())
+        self._audience.join(viewer, since_s=since_s)
         try:
             yield viewer
         finally:
-            self._viewers.discard(viewer)
-            if not self._viewers:
-                self._following.cancel()
-                self._following = None
-                self._state.clear()
+            self._audience.leave(viewer)
+            if not self._audience:
+                await self.close()
 
-    def _publish(self, event: Event) -> None:
-        if event.name == "exchange":
-            self._kept.append(event)
-        for viewer in self._viewers:
-            viewer.put(event)
-
-    def _tell(self, name: str, state: Mapping[str, object]) -> None:
-        """Publish a state, if it is another one than before."""
-        before = self._state.get(name)
-        if before is None or before.data != state:
-            self._state[name] = Event(name, state)
-            self._publish(self._state[name])
+    async def close(self) -> None:
+        """Detach, whoever watches. Cut short, it goes on by itself."""
+        if self._following:
+            self._following.cancel()
+            await asyncio.wait({self._following})
 
     async def _follow(self) -> None:
         counted = None
         while True:
             try:
-                counted = await Attachment(self._client, self._sampling, publish=self._publish, tell=self._tell).last(counted)
+                counted = await Attachment(self._client, self._sampling, self._audience).last(counted)
             except AdminError as error:
                 counted = None
-                self._tell("tap", {"attached": False, "share": None, "reason": error.message})
+                self._tell_detached(error.message)
                 await asyncio.sleep(RETRY_S)
+            except Exception as error:  # whoever watches is not to be blind for ever
+                counted = None
+                _log.error("following the exchanges failed: %s", redact("".join(traceback.format_exception(error))))
+                self._tell_detached(BUG)
+                await asyncio.sleep(PAUSE_S)
+
+    def _tell_detached(self, reason: str) -> None:
+        self._audience.tell("tap", {"attached": False, "share": None, "reason": reason})
