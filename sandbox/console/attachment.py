@@ -3,10 +3,10 @@
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import NoReturn
 
+from sandbox.console.ledger import Ledger
 from sandbox.console.sampling import Sampling
 from sandbox.console.viewers import Audience
 from sandbox.envoy import admin
@@ -19,11 +19,6 @@ GLANCE_S = 0.03
 """Between the two looks that tell how many requests there are, before the taps are attached."""
 CHOKED_S = 0.15
 """So long without an answer Envoy's main thread has too much to do, or compiles a filter."""
-CHOKED_BY = 80
-RECENT_LOOKS = 4
-"""After so many requests since that many looks it is the first."""
-GIVE_UP_S = 20.0
-"""Envoy itself gives an upstream 15 s, if the route does not say otherwise."""
 
 TOO_MANY = "there are more requests than Envoy can show"
 
@@ -42,10 +37,11 @@ class Attachment:
         self._audience = audience
         self._assembler = Assembler()
 
-    async def last(self, counted: int | None) -> int:
+    async def stay(self, counted: int | None) -> int:
         """Attach and stay so; return up to which of Envoy's requests each was told of, or counted as dropped.
 
-        `counted` is what the attachment before this one returned, if there was one just now.
+        `counted` is what the attachment before this one returned, if there was one just now: what came since is told as dropped.
+        So at any re-attachment, seen + dropped is what Envoy counted.
 
         Raises: AdminError when Envoy ends, or does not let us.
         """
@@ -57,15 +53,17 @@ class Attachment:
         self._sampling.choose(total - before, passed_s=GLANCE_S, now_s=time.monotonic())
         async with self._client.tap(id_suffix=self._sampling.id_suffix) as chunks:
             self._tell_attached(None)
-            reading, looking = asyncio.create_task(self._read(chunks)), asyncio.create_task(self._look(total))
+            ledger = Ledger(self._sampling, first=total, now_s=time.monotonic())
+            reading, looking = asyncio.create_task(self._read(chunks)), asyncio.create_task(self._look(ledger))
             try:
                 await asyncio.wait({reading, looking}, return_when=asyncio.FIRST_COMPLETED)
-                return await (reading if reading.done() else looking)
+                await (reading if reading.done() else looking)
             finally:
                 reading.cancel()
                 looking.cancel()
                 await asyncio.gather(reading, looking, return_exceptions=True)
                 self._audience.drop(self._assembler.pending, "the taps were detached before the answer")
+            return ledger.accounted(self._assembler.begun)
 
     def _tell_attached(self, problem: str | None) -> None:
         self._audience.tell("tap", {"attached": True, "share": self._sampling.share, "reason": problem})
@@ -84,45 +82,37 @@ class Attachment:
             self._give_up(begun_before_s=-math.inf)  # but of too many
         raise AdminError("Envoy ended")
 
-    async def _look(self, first: int) -> int:
-        """Compare what Envoy counts with what is seen, until another share of the requests is to be seen; as `last`."""
-        total, seen, last_s, idle_s = first, 0, time.monotonic(), 0.0
-        begun = deque([0], maxlen=RECENT_LOOKS)
+    async def _look(self, ledger: Ledger) -> None:
+        """Compare what Envoy counts with what is seen, until another share of the requests is to be seen."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             asked_s = time.monotonic()
-            stats = await self._ask(recently=begun[0])
+            stats = await self._ask(ledger)
             if stats is None:
-                return total + self._assembler.begun - seen
-            begun.append(self._assembler.begun)
+                return
             facts = admin.parse_filter(stats)
             self._audience.tell("filter", {"version": facts.version, "rejected": facts.rejected, "failed": facts.failed})
             self._audience.tell("token", {"age_s": facts.token_age_s, "fetches": dict(facts.fetches)})
-            if not admin.parse_number(stats, admin.INGRESS_ACTIVE):
-                # What began before the look before this one is over, whether we saw its end or not.
-                self._give_up(begun_before_s=idle_s)
-                idle_s = asked_s
-            else:
-                idle_s = 0.0
-                self._give_up(begun_before_s=asked_s - GIVE_UP_S)
-            now_s, share = time.monotonic(), self._sampling.share
-            came = admin.parse_number(stats, admin.INGRESS_REQUESTS) - total
-            behind = (total + came - first) / share - self._assembler.begun
-            if share > 1:
-                self._audience.drop(came - (self._assembler.begun - seen), TOO_MANY)
-            if self._sampling.is_wrong(came, behind, passed_s=now_s - last_s, now_s=now_s):
-                self._audience.drop(int(behind) if share == 1 else 0, TOO_MANY)
-                return total + came
-            total, seen, last_s = total + came, self._assembler.begun, now_s
+            verdict = ledger.look(
+                counted=admin.parse_number(stats, admin.INGRESS_REQUESTS),
+                active=admin.parse_number(stats, admin.INGRESS_ACTIVE),
+                begun=self._assembler.begun,
+                asked_s=asked_s,
+                now_s=time.monotonic(),
+            )
+            self._give_up(begun_before_s=verdict.over_before_s)
+            self._audience.drop(verdict.dropped, TOO_MANY)
+            if verdict.is_wrong:
+                return
 
-    async def _ask(self, *, recently: int) -> Mapping[str, int | str] | None:
-        """Envoy's counts; None when it is choked by what we look at, which had been as many as `recently` a moment ago."""
+    async def _ask(self, ledger: Ledger) -> Mapping[str, int | str] | None:
+        """Envoy's counts; None when it is choked by what we look at."""
         answer = asyncio.create_task(self._client.read("/stats", timeout_s=LOOK_TIMEOUT_S, query=_STATS))
         try:
             await asyncio.wait({answer}, timeout=CHOKED_S)
             if not answer.done():
                 self._tell_attached("Envoy does not answer: it compiles a filter, or has more to show than it can")
-                if self._assembler.begun - recently > CHOKED_BY:
+                if ledger.is_choked(self._assembler.begun):
                     return None
             stats = admin.parse_stats(await answer)
             self._tell_attached(None)

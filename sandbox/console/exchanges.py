@@ -60,7 +60,7 @@ class Exchanges:
         counted = None
         while True:
             try:
-                counted = await Attachment(self._client, self._sampling, self._audience).last(counted)
+                counted = await Attachment(self._client, self._sampling, self._audience).stay(counted)
             except AdminError as error:
                 counted = None
                 self._tell_detached(error.message)

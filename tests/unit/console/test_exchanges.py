@@ -34,10 +34,14 @@ class Admin(AdminClient):
         self.attachments = 0
         self.detached = asyncio.Event()
         self.wrong: list[BaseException] = []
+        self.suffix = ""
+        self.answers = asyncio.Event()
+        self.answers.set()
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def read(self, path: str, **_: Any) -> bytes:
         assert path == "/stats"
+        await self.answers.wait()
         if self.wrong:
             raise self.wrong.pop()
         stats = {admin.INGRESS_REQUESTS: self.counted, admin.INGRESS_ACTIVE: self.active}
@@ -45,9 +49,9 @@ class Admin(AdminClient):
 
     @asynccontextmanager
     async def tap(self, *, id_suffix: str) -> AsyncGenerator[AsyncIterator[bytes]]:
-        assert not id_suffix
         assert not self.attached, "Envoy has one such stream at a time"
         self.attached, self.attachments, self._chunks = 1, self.attachments + 1, asyncio.Queue()
+        self.suffix = id_suffix
         try:
             yield self._read()
         finally:
@@ -165,6 +169,76 @@ def test_envoy_comes_and_goes() -> None:
             await viewer.until("tap", attached=False, reason="Envoy ended")
             await viewer.until("tap", **ATTACHED)
             assert [one["count"] for one in viewer.of("dropped")] == [1]
+
+    run(case)
+
+
+def missing(reading: Reading) -> int:
+    return sum(one["count"] for one in reading.of("dropped"))
+
+
+def test_each_request_is_seen_or_dropped_when_there_are_too_many() -> None:
+    async def case(client: Admin, exchanges: Exchanges) -> None:
+        async with watching(exchanges) as viewer:
+            await viewer.until("tap", **ATTACHED)
+            for number in range(5):
+                client.ask(f"/{number}")
+            await viewer.until("exchange", path="/4")
+            client.ask("/open", answered=False)
+            client.counted += 3000
+            await viewer.until("tap", attached=True, share=16)
+            client.counted += 10
+            while missing(viewer) + 5 < client.counted:
+                await viewer.until("dropped")
+            assert missing(viewer) + 5 == client.counted
+            assert client.suffix == "0"
+
+    run(case)
+
+
+def test_each_request_is_seen_or_dropped_when_envoy_is_choked() -> None:
+    async def case(client: Admin, exchanges: Exchanges) -> None:
+        async with watching(exchanges) as viewer:
+            await viewer.until("tap", **ATTACHED)
+            await viewer.until("filter")
+            client.counted += 40  # not seen yet when Envoy is last asked
+            await asyncio.sleep(0.15)
+            client.answers.clear()
+            for number in range(100):
+                client.ask(f"/{number}", answered=number > 0)
+            reason = (await viewer.until("tap", attached=True))["reason"]
+            assert reason.startswith("Envoy does not answer")
+            await client.detached.wait()
+            client.counted += 7
+            client.answers.set()
+            while missing(viewer) + 99 < client.counted:
+                await viewer.until("dropped")
+            assert missing(viewer) + len(viewer.of("exchange")) == client.counted == 147
+
+    run(case)
+
+
+def test_a_silent_envoy_that_was_shown_little_compiles_a_filter() -> None:
+    async def case(client: Admin, exchanges: Exchanges) -> None:
+        async with watching(exchanges) as viewer:
+            await viewer.until("tap", **ATTACHED)
+            client.answers.clear()
+            client.ask("/a")
+            await viewer.until("exchange", path="/a")
+            while viewer.of("tap")[-1]["reason"] is None:
+                await viewer.until("tap")
+            client.answers.set()
+            await viewer.until("tap", **ATTACHED)
+
+    assert run(case).attachments == 1
+
+
+def test_what_is_still_open_when_envoy_is_idle_is_told() -> None:
+    async def case(client: Admin, exchanges: Exchanges) -> None:
+        async with watching(exchanges) as viewer:
+            await viewer.until("tap", **ATTACHED)
+            client.ask("/left", answered=False)
+            assert (await viewer.until("exchange", path="/left"))["response"] is None
 
     run(case)
 
