@@ -17,8 +17,9 @@ MAX_BEHIND = 1500
 CALM_S = 2.0
 """How long it has to be calm before more is looked at again."""
 FLOOD_RATE = 6000.0
+"""More requests a second than Envoy's main thread can begin to write."""
 FLOOD_CALM_S = 20.0
-"""Requests a second of which all can't even be begun to be looked at, and how long it has to be calm after them."""
+"""How long it has to be calm after them."""
 
 
 class Sampling:
