@@ -188,7 +188,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A piece of the last answer's body, decompressed."""
+    """A piece of the last answer's body, as it came."""
 
     data: bytes
 

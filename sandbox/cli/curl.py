@@ -72,6 +72,7 @@ def curl(
         "--check-status": check_status,
     }
     _check_modes([name for name, there in given.items() if there])
+    include = include or (silent and head)
     plain = silent or include or file is not None
     asked = Request(
         method=method, path=path, headers=tuple(headers), body=body, bypass=bypass, follow=location, look=not (plain or diff)
@@ -125,24 +126,28 @@ def _print_full(records: "Records", *, verbose: bool, secrets: bool) -> int:
     from sandbox.view.hide import hide_answer
     from sandbox.view.terminal import stdout
 
-    console, body, worst = stdout(), BodyView("", secrets=secrets), 0
+    console, body, worst, filtered, began = stdout(), BodyView("", secrets=secrets), 0, True, False
     for record in records:
+        text = None
         match record:
             case Answer():
-                worst = max(worst, record.status)
+                worst, filtered = max(worst, record.status), record.filtered
                 body = BodyView(dict(record.headers).get("content-type", ""), secrets=secrets)
                 console.print(render_answer(record if secrets else hide_answer(record)))
                 console.print()
             case Piece():
-                if (text := body.feed(record.data)) is not None:
-                    console.print(text)
+                text = body.feed(record.data)
             case Timing():
-                if (text := body.end()) is not None:
-                    console.print(text)
-                    console.print()
-                console.print(render_timing(record))
-                if verbose:
-                    console.print(render_details(record))
+                text = body.end()
+        if text is not None:
+            console.print(text)
+            began = True
+        if isinstance(record, Timing):
+            if began:
+                console.print()
+            console.print(render_timing(record, filtered=filtered))
+            if verbose:
+                console.print(render_details(record))
     return worst
 
 
@@ -239,14 +244,16 @@ def _show_difference(context: "Context", asked: "Request", *, secrets: bool) -> 
 def _as_curl(asked: "Request", url: str) -> str:
     import shlex
 
-    words = ["curl", "-i"]
+    words = ["curl", "-gi", "-A", "sandbox-curl"]
     if asked.method == "HEAD":
-        words = ["curl", "-I"]
+        words[1] = "-gI"
     elif asked.method != ("POST" if asked.body is not None else "GET"):
         words += ["-X", asked.method]
     words += ["-L"] if asked.follow else []
     for name, value in asked.headers:
         words += ["-H", f"{name}: {value}" if value else f"{name};"]
     if asked.body is not None:
+        if all(name != "content-type" for name, _ in asked.headers):
+            words += ["-H", "content-type:"]
         words += ["--data-raw", asked.body.decode(errors="surrogateescape")]
     return " ".join(shlex.quote(word) for word in (*words, url))

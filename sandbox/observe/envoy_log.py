@@ -25,7 +25,8 @@ def parse_envoy_line(line: str) -> LogLine:
     if not isinstance(value, dict):
         return LogLine(level="", component="", text=line)
     if "access" in value:
-        text = "{method} {path} {status} {flags} {ms} ms".format_map(_Fields(value))
+        fields = _Fields({name: item for name, item in value.items() if item is not None})
+        text = "{method} {path} {status} {flags} {ms} ms".format_map(fields)
         return LogLine(level="access", component=str(value["access"]), text=text)
     level, component = str(value.get("lvl", "")), str(value.get("logger", ""))
     text, source, time_s = str(value.get("msg", line)), str(value.get("src", "")), parse_time(str(value.get("ts", "")))

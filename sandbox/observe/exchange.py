@@ -33,13 +33,14 @@ class Exchange:
     """One request and its answer.
 
     `id` is the x-request-id, which Envoy gives a request that has none and puts on the answer. `time_s` is seconds since the
-    epoch, UTC, when the request was seen, and `duration_ms` the time to the answer's headers. `status` is what the client got.
-    An exchange without `response` had no answer when it was given up, as when the client went away.
+    epoch, UTC, when the request was seen, and `duration_ms` the time to the answer's headers; both as the console heard of it,
+    some milliseconds off. `status` is what the client got. An exchange without `response` had no answer when it was given up, as
+    when the client went away.
 
     `answered_by` is `filter` where the filter answered by itself, and `envoy` where Envoy did, as when the upstream can't be
-    reached or the filter `trapped`, which is its crash. Both are None where the taps can't tell: Envoy's answer to a crash looks
-    like a filter's own bare 503, and what a filter answers in place of the upstream is not shown at all. Envoy's log has
-    `details` on it (%RESPONSE_CODE_DETAILS%), None where it was not asked.
+    reached or the filter has `trapped`, on this request or on that worker before. Both are None where the taps can't tell:
+    Envoy's answer for a crash looks like a filter's own bare 503, and what a filter answers in place of the upstream is not shown
+    at all. Envoy's log has `details` on it (%RESPONSE_CODE_DETAILS%), None where it was not asked.
     """
 
     id: str

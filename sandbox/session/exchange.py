@@ -170,7 +170,7 @@ class _Sender:
         """The body; returns the seconds that it took, without those in which its pieces were used."""
         import httpx2
 
-        pieces, read_s = response.iter_bytes(), 0.0
+        pieces, read_s = response.iter_raw(), 0.0  # as curl: whoever asks for an encoding gets it
         try:
             while True:
                 started_s = time.monotonic()

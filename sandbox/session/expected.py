@@ -50,8 +50,8 @@ def _parse_seconds(text: str) -> float | None:
 
 
 def read_headers(raw: list[tuple[bytes, bytes]]) -> Headers:
-    """Headers as httpx2 has them raw; bytes beyond ASCII become the characters of the same number."""
-    return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
+    """Headers as httpx2 has them raw; bytes that are no UTF-8 become surrogates."""
+    return tuple((name.decode("latin-1").lower(), value.decode(errors="surrogateescape")) for name, value in raw)
 
 
 def injected_headers(response: "httpx2.Response", injected: Injected) -> Headers:

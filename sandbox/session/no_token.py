@@ -16,7 +16,7 @@ def why_no_token(
 ) -> str:
     """The reason, as a sentence. `marked`: the filter's other header is there."""
     if exchange and exchange.trapped:
-        return "the filter crashed on this request, and Envoy answered for it: sandbox logs --filter says where"
+        return "the filter has crashed, on this request or on that worker before: sandbox logs --filter says where"
     if exchange and exchange.answered_by == "filter":
         return "the filter answered by itself"
     status = read_status(client, endpoints)

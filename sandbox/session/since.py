@@ -19,4 +19,4 @@ def parse_since(text: str, *, now_s: float) -> float:
     try:
         return datetime.fromisoformat(text).astimezone().timestamp()
     except ValueError:
-        raise ConfigError(f"--since {text!r} is neither a span nor a time", hint="sandbox logs --since 5m") from None
+        raise ConfigError(f"--since {text!r} is neither a span nor a time", hint="--since 5m") from None

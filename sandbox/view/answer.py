@@ -11,8 +11,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sandbox.events import Answer, Timing
+from sandbox.observe.exchange import Exchange
+from sandbox.observe.headers import Change
 from sandbox.observe.origin import Line, trace_answer, trace_request
-from sandbox.view.exchange import INJECTS, LOUD, NOT_EXACT, render_changes
+from sandbox.view.exchange import EXPLAINED, INJECTS, LOUD, NOT_EXACT, render_changes
 from sandbox.view.headers import render_token
 from sandbox.view.terminal import printable
 
@@ -26,6 +28,8 @@ _ANSWERED = {"filter": "the filter answered by itself", "envoy": "Envoy answered
 def render_answer(answer: Answer) -> RenderableType:
     """The request and the head of its answer, each header with a mark that says who it is from."""
     request, token = answer.exchange.request if answer.exchange else None, answer.token
+    if request and not request.before:
+        request = None  # Envoy answered before any filter saw it
     parts = [Text(f"{answer.method} {printable(_target(answer))} {answer.http_version}", "bold")]
     lines = trace_request(answer.request_headers, request)
     parts += [_line(line) for line in lines if line.change or line.name not in _IN_FIRST_LINE]
@@ -37,8 +41,15 @@ def render_answer(answer: Answer) -> RenderableType:
             token = None
     if token:
         parts.append(Text.assemble(("token on the request: ", "dim"), render_token(token)))
+    if answer.exchange and any(not change.exact for change in all_changes(answer.exchange)):
+        parts.append(EXPLAINED)
     parts += [Text(f"! {printable(problem)}", "yellow") for problem in _problems(answer)]
     return Group(*parts)
+
+
+def all_changes(exchange: Exchange) -> tuple[Change, ...]:
+    """Of both ways."""
+    return exchange.request.changes + (exchange.response.changes if exchange.response else ())
 
 
 def _target(answer: Answer) -> str:
@@ -58,7 +69,7 @@ def _status(answer: Answer) -> Text:
         if change.name == ":status":
             line.append(f"  {change.before} → {change.after}{_FILTERS}", "bold yellow")
     if exchange.trapped:
-        line.append("  ").append("THE FILTER CRASHED", LOUD).append(" and Envoy answered for it")
+        line.append("  ").append("THE FILTER HAS CRASHED", LOUD).append(" and Envoy answered for it")
     elif exchange.answered_by in _ANSWERED:
         line.append(f"  {_ANSWERED[exchange.answered_by]}", "yellow")
     return line
@@ -87,18 +98,20 @@ def _line(line: Line) -> Text:
     return text.append("  ").append(INJECTS, LOUD) if line.change.injects else text
 
 
-def render_timing(timing: Timing) -> Text:
+def render_timing(timing: Timing, *, filtered: bool) -> Text:
     """Where the time went, on one line."""
     text = Text(f"{timing.total_s * 1000:.1f} ms", "dim")
     if timing.client_s is not None and timing.envoy_s is not None:
-        text.append(f": client {timing.client_s * 1000:.1f} · filter and Envoy {timing.envoy_s * 1000:.1f}")
+        inside = "filter and Envoy" if filtered else "Envoy"
+        text.append(f": client {timing.client_s * 1000:.1f} · {inside} {timing.envoy_s * 1000:.1f}")
         text.append(f" · upstream {timing.upstream_s * 1000:.1f}" if timing.upstream_s is not None else "")
     return text
 
 
 def render_details(timing: Timing) -> Text:
     """What Envoy's log says of who answered, and why."""
-    return Text(f"Envoy: {printable(timing.details or 'its log did not say in time')}", "dim")
+    said = "its log did not say in time" if timing.details is None else timing.details or "nothing, as for a filter's own answer"
+    return Text(f"Envoy: {printable(said)}", "dim")
 
 
 def render_short(number: int, answer: Answer, timing: Timing) -> Text:
@@ -121,11 +134,8 @@ def render_head(answer: Answer) -> bytes:
 
 
 def _encode(line: str) -> bytes:
-    """The bytes that it came as, or, where we wrote into it, UTF-8."""
-    try:
-        return line.encode("latin-1")
-    except UnicodeEncodeError:
-        return line.encode()
+    """The bytes that it came as."""
+    return line.encode(errors="surrogateescape")
 
 
 def render_summary(seen: Sequence[tuple[Answer, Timing]]) -> Text:

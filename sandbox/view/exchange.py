@@ -17,7 +17,7 @@ INJECTS = "INJECTS HEADERS"
 NOT_EXACT = "≈"
 LOUD = "bold white on red"
 
-_EXPLAINED = f"  {NOT_EXACT} perhaps not byte by byte: for what is not UTF-8 Envoy shows an exclamation mark"
+EXPLAINED = Text(f"  {NOT_EXACT} perhaps not byte by byte: for what is not UTF-8 Envoy shows an exclamation mark", "dim")
 _MAX_VALUE = 24
 """Characters of a value among a few words."""
 
@@ -26,7 +26,7 @@ def render_way(way: Way) -> list[Text]:
     """A line for each header as it came out of the filter, and for what it removed where that was."""
     lines = [_line(name, value, change) for name, value, change in merge(way)]
     if any(not change.exact for change in way.changes):
-        lines.append(Text(_EXPLAINED, "dim"))
+        lines.append(EXPLAINED)
     return lines
 
 

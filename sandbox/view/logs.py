@@ -99,7 +99,7 @@ def describe_consequence(block: Block[LogRecord]) -> str:
     """What follows from a crash: the failure policy and what it means; `""` where nobody knows."""
     if block.panic.at_start:
         return _REFUSED
-    return f"failure policy {block.policy}: {_POLICIES[block.policy]}" if block.policy in _POLICIES else ""
+    return f"failure policy {block.policy} (now): {_POLICIES[block.policy]}" if block.policy in _POLICIES else ""
 
 
 def record_as_json(entry: Entry, *, secrets: bool = False) -> dict[str, Any]:

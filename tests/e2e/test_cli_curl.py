@@ -264,6 +264,26 @@ def test_both_ways_side_by_side(shared: Sandbox):
     assert re.fullmatch(r"the body is the same, \d+ bytes", lines[3])
 
 
+def test_a_value_in_utf_8_is_shown_as_it_is(shared: Sandbox):
+    done = shared.run("curl", "/response-headers?x-b=caf%C3%A9").expect(0)
+    assert "x-b: café  · upstream" in done.stdout
+    assert "x-b: café" in shared.run("curl", "-i", "/response-headers?x-b=caf%C3%A9").expect(0).stdout
+
+
+def test_a_body_is_what_came_whatever_its_headers_say(shared: Sandbox):
+    assert json.loads(shared.run("curl", "-s", "/response-headers?content-encoding=gzip").expect(0).stdout)
+
+
+def test_head_in_silence_has_the_headers_as_curl_has_them(shared: Sandbox):
+    assert shared.run("curl", "-I", "-s", "/").expect(0).stdout.startswith("HTTP/1.1 200 OK\r\n")
+
+
+def test_a_request_that_envoy_refuses_is_shown_as_it_was_sent(shared: Sandbox):
+    lines = shared.run("curl", "/", "x-a:b", f"x-large:{'x' * 70_000}").expect(0).stdout.splitlines()
+    assert "x-a: b  · client" in lines
+    assert [line for line in lines if line.startswith("HTTP/1.1 431")]
+
+
 def test_a_status_can_be_checked(shared: Sandbox):
     shared.run("curl", "--check-status", "/status/204").expect(0)
     shared.run("curl", "--check-status", "/status/404").expect(7)

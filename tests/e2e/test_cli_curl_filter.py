@@ -73,8 +73,8 @@ def test_a_crash(sandbox: Sandbox, configure: Configure, way: str):
     configure(deed(way, "trap"))
     lines = lines_of(sandbox, "/")
     [line] = [line for line in lines if line.startswith("HTTP/1.1 503")]
-    assert line.endswith("  THE FILTER CRASHED and Envoy answered for it")
-    assert "! the filter crashed on this request, and Envoy answered for it: sandbox logs --filter says where" in lines
+    assert line.endswith("  THE FILTER HAS CRASHED and Envoy answered for it")
+    assert "! the filter has crashed, on this request or on that worker before: sandbox logs --filter says where" in lines
     assert "crashed" in sandbox.json("curl", "/")["no_token_because"]
 
 

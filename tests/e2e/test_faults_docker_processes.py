@@ -138,6 +138,17 @@ def test_04_the_containers_are_gone(running: Sandbox):
     assert running.leftovers() == []
 
 
+def test_15_envoy_killed_by_docker_itself(running: Sandbox):
+    """Docker does not start again what it was told to kill. It is Envoy that has ended, not the stack that has crashed."""
+    with running.docker.client() as client:
+        client.api.kill(running.docker.ids()["envoy"])
+    until(lambda: running.docker.states()["envoy"] == "exited", what="Envoy's end")
+    assert running.json("status")["phase"] == "running"
+    assert running.service("envoy")["state"] == "exited"
+    running.run("restart", "envoy").expect(0)
+    assert running.json("curl", "/")["token"]["verified"] is True
+
+
 def test_07_two_up_at_once(own: Sandbox, project):
     """Neither has the image yet: it is built once, and the second reports the running stack."""
     (project / "services" / "upstream" / "new.py").write_text('"""Not in any image yet."""\n')

@@ -308,7 +308,7 @@ def test_a_crash_is_printed_as_one_block(logs):
         "main.(*request).OnHttpRequestHeaders  panicky/main.go:69",
         "… 1 frame of the runtime",
         "in proxy_on_request_headers: RuntimeError: unreachable",
-        "failure policy FAIL_RELOAD: a new VM takes the next request; after another crash soon, 503 for about a second",
+        "failure policy FAIL_RELOAD (now): a new VM takes the next request; after another crash soon, 503 for about a second",
     ]
     value = record_as_json(crash)
     assert (value["service"], value["filter"], value["level"], value["component"]) == ("envoy", True, "error", "wasm")

@@ -35,7 +35,7 @@ def test_a_line_of_the_filter_stands_apart(message):
 
 def test_a_line_of_the_access_log():
     line = parse_envoy_line('{"access":"ingress","method":"GET","path":"/a","status":200,"flags":null,"ms":3}')
-    assert (line.level, line.component, line.text) == ("access", "ingress", "GET /a 200 None 3 ms")
+    assert (line.level, line.component, line.text) == ("access", "ingress", "GET /a 200 - 3 ms")
 
 
 def test_a_line_of_a_service():

@@ -151,9 +151,9 @@ def test_long_json_is_broken_where_it_must_be():
 
 def test_the_parts_of_the_time_as_far_as_they_are_known():
     timing = Timing(total_s=0.0123, client_s=0.001, envoy_s=0.0013, upstream_s=0.01, details="via_upstream")
-    assert str(render_timing(timing)) == "12.3 ms: client 1.0 · filter and Envoy 1.3 · upstream 10.0"
-    assert str(render_timing(replace(timing, upstream_s=None))) == "12.3 ms: client 1.0 · filter and Envoy 1.3"
-    assert str(render_timing(replace(timing, client_s=None))) == "12.3 ms"
+    assert str(render_timing(timing, filtered=True)) == "12.3 ms: client 1.0 · filter and Envoy 1.3 · upstream 10.0"
+    assert str(render_timing(replace(timing, upstream_s=None), filtered=False)) == "12.3 ms: client 1.0 · Envoy 1.3"
+    assert str(render_timing(replace(timing, client_s=None), filtered=True)) == "12.3 ms"
 
 
 def test_a_token_in_pieces_is_no_token_when_printed():

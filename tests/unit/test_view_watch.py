@@ -237,7 +237,7 @@ def test_a_crash_says_where_and_what_follows():
     lines = strip_of(crash(), crash(f"no {TOKEN}"))
     assert lines[3].startswith("crash    panic: no eyJ…(ES256, subject envoy")
     assert lines[3].endswith("(main.go:12)  in proxy_on_request_headers  (crash 2)")
-    assert lines[4].startswith("         failure policy FAIL_RELOAD: a new VM takes the next request; after another crash soon")
+    assert lines[4].startswith("         failure policy FAIL_RELOAD (now): a new VM takes the next request; after another")
     assert TOKEN in strip_of(crash(TOKEN), secrets=True)[3]
 
 

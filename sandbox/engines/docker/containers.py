@@ -149,13 +149,14 @@ def describe_stack(containers: tuple[Container, ...], *, begun_at: float | None,
             phase="running", endpoints=endpoints, services=tuple(map(_service_state, containers)), labels=note.labels
         )
     if being_started:
-        return StackState(phase="starting", endpoints=endpoints)
+        return StackState(phase="starting", endpoints=endpoints, labels=note.labels if note else None)
     ends = [container.finished_at for container in containers if container.finished_at]
     return StackState(phase="crashed", crashed_at=max(ends, default=datetime.now(tz=UTC).timestamp()))
 
 
 def _is_envoy_gone(container: Container) -> bool:
-    return container.service == ENVOY.name and container.condition == "exited"
+    """Ended as asked; one that was killed is a service that has exited, like any other."""
+    return container.service == ENVOY.name and container.condition == "exited" and container.exit_code == 0
 
 
 def _service_state(container: Container) -> ServiceState:
