@@ -1,7 +1,6 @@
 """`curl`."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +9,10 @@ import typer
 from sandbox.cli.app import app
 from sandbox.cli.options import EngineOption
 from sandbox.cli.words import parse_header, parse_words, read_data
-from sandbox.errors import ConfigError, PreconditionError
+from sandbox.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sandbox.events import Answer, Piece, Timing
-    from sandbox.session.context import Context
     from sandbox.session.exchange import Request
-
-    Records = Iterator[Answer | Piece | Timing]
 
 CHECK_FAILED = 7
 
@@ -51,6 +46,7 @@ def curl(
     engine: EngineOption = None,
 ) -> None:
     """Send a request through Envoy and see what the filter did."""
+    from sandbox.cli import answers
     from sandbox.session.context import open_context
     from sandbox.session.exchange import Request, find_url, send
 
@@ -82,19 +78,19 @@ def curl(
         sys.stdout.write(_as_curl(asked, find_url(context, asked)) + "\n")
         return
     if diff:
-        _show_difference(context, asked, secrets=show_secrets)
+        answers.print_difference(context, asked, secrets=show_secrets)
         return
     records = send(context, asked, repeat=repeat)
     if output == "json":
-        worst = _print_json(records, secrets=show_secrets)
+        worst = answers.print_as_json(records, secrets=show_secrets)
     elif file is not None:
-        worst = _write(records, Path(file))
+        worst = answers.write_body(records, Path(file))
     elif plain:
-        worst = _print_plain(records, include=include, secrets=show_secrets)
+        worst = answers.print_plain(records, include=include, secrets=show_secrets)
     elif repeat > 1:
-        worst = _print_short(records, secrets=show_secrets)
+        worst = answers.print_short(records, secrets=show_secrets)
     else:
-        worst = _print_full(records, verbose=verbose, secrets=show_secrets)
+        worst = answers.print_full(records, verbose=verbose, secrets=show_secrets)
     if check_status and worst >= 400:
         raise typer.Exit(CHECK_FAILED)
 
@@ -117,128 +113,6 @@ def _check_modes(given: list[str]) -> None:
     for name in given:
         if mode and name != mode and name not in _GO_TOGETHER[mode]:
             raise ConfigError(f"{mode} and {name} do not go together", hint="sandbox curl --help")
-
-
-def _print_full(records: "Records", *, verbose: bool, secrets: bool) -> int:
-    from sandbox.events import Answer, Piece, Timing
-    from sandbox.view.answer import render_answer, render_details, render_timing
-    from sandbox.view.body import BodyView
-    from sandbox.view.hide import hide_answer
-    from sandbox.view.terminal import stdout
-
-    console, body, worst, filtered, began = stdout(), BodyView("", secrets=secrets), 0, True, False
-    for record in records:
-        text = None
-        match record:
-            case Answer():
-                worst, filtered = max(worst, record.status), record.filtered
-                body = BodyView(dict(record.headers).get("content-type", ""), secrets=secrets)
-                console.print(render_answer(record if secrets else hide_answer(record)))
-                console.print()
-            case Piece():
-                text = body.feed(record.data)
-            case Timing():
-                text = body.end()
-        if text is not None:
-            console.print(text)
-            began = True
-        if isinstance(record, Timing):
-            if began:
-                console.print()
-            console.print(render_timing(record, filtered=filtered))
-            if verbose:
-                console.print(render_details(record))
-    return worst
-
-
-def _print_short(records: "Records", *, secrets: bool) -> int:
-    """A line for each, and what they have in common."""
-    from sandbox.events import Answer, Timing
-    from sandbox.view.answer import render_short, render_summary
-    from sandbox.view.hide import hide_answer
-    from sandbox.view.terminal import stdout
-
-    console = stdout()
-    seen: list[tuple[Answer, Timing]] = []
-    answer = None
-    for record in records:
-        if isinstance(record, Answer):
-            answer = record
-        elif isinstance(record, Timing) and answer:
-            seen.append((answer, record))
-            console.print(render_short(len(seen), answer if secrets else hide_answer(answer), record))
-    console.print(render_summary(seen))
-    return max(answer.status for answer, _ in seen)
-
-
-def _print_plain(records: "Records", *, include: bool, secrets: bool) -> int:
-    """As curl prints it, but for tokens."""
-    from sandbox.events import Answer, Piece
-    from sandbox.view.answer import render_head
-    from sandbox.view.body import PlainBody
-    from sandbox.view.hide import hide_answer
-
-    out, body, worst = sys.stdout.buffer, PlainBody(secrets=secrets), 0
-    for record in records:
-        if isinstance(record, Answer):
-            worst = max(worst, record.status)
-            if include:
-                out.write(render_head(record if secrets else hide_answer(record)))
-        else:
-            out.write(body.feed(record.data) if isinstance(record, Piece) else body.end())
-        out.flush()
-    return worst
-
-
-def _print_json(records: "Records", *, secrets: bool) -> int:
-    """An object for each."""
-    from sandbox.events import Answer, Piece, Timing
-    from sandbox.observe.redact import redact_json
-    from sandbox.view.answer import answer_as_json
-    from sandbox.view.hide import hide_answer
-    from sandbox.view.terminal import print_json
-
-    answer, body, worst = None, b"", 0
-    for record in records:
-        match record:
-            case Answer():
-                answer, body, worst = record, b"", max(worst, record.status)
-            case Piece():
-                body += record.data
-            case Timing() if answer:
-                value = answer_as_json(answer if secrets else hide_answer(answer), body, record)
-                print_json(value if secrets else redact_json(value))
-    return worst
-
-
-def _write(records: "Records", path: Path) -> int:
-    from sandbox.events import Answer, Piece
-
-    worst = 0
-    try:
-        with path.open("wb") as file:
-            for record in records:
-                if isinstance(record, Answer):
-                    worst = max(worst, record.status)
-                elif isinstance(record, Piece):
-                    file.write(record.data)
-    except OSError as error:
-        raise PreconditionError(f"cannot write {path}: {error.strerror}", hint=f"ls -ld {path.parent}") from error
-    return worst
-
-
-def _show_difference(context: "Context", asked: "Request", *, secrets: bool) -> None:
-    from sandbox.events import Answer, Piece
-    from sandbox.session.exchange import send_both_ways
-    from sandbox.view.comparison import render_comparison
-    from sandbox.view.terminal import stdout
-
-    sides: list[tuple[Answer, bytes]] = []
-    for records in send_both_ways(context, asked):
-        answer = next(record for record in reversed(records) if isinstance(record, Answer))
-        sides.append((answer, b"".join(record.data for record in records if isinstance(record, Piece))))
-    (filtered, filtered_body), (around, around_body) = sides
-    stdout().print(render_comparison(filtered, filtered_body, around, around_body, secrets=secrets))
 
 
 def _as_curl(asked: "Request", url: str) -> str:
