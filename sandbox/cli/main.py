@@ -7,10 +7,11 @@ from sandbox.cli import stack
 from sandbox.cli import curl
 from sandbox.cli import watch
 from sandbox.cli import logs
+from sandbox.cli import check
 from sandbox.cli import bundle
 from sandbox.cli import machine
 
-__all__ = ["app", "bundle", "curl", "logs", "machine", "main", "stack", "watch"]
+__all__ = ["app", "bundle", "check", "curl", "logs", "machine", "main", "stack", "watch"]
 
 
 def main() -> None:
