@@ -138,5 +138,5 @@ def test_16_a_crash_is_followed_live(crashing: Sandbox):
     shown = crashing.run("logs", "--filter", "-n", "1").expect(0).stdout
     assert "panic: a trap, as it was told to" in shown
     assert "deeds.go:" in shown
-    assert "failure policy FAIL_RELOAD: a new VM takes the next request" in shown
+    assert "failure policy FAIL_RELOAD (now): a new VM takes the next request" in shown
     until(lambda: get(ingress)[0] == 200, what="the new VM")
