@@ -181,7 +181,8 @@ def test_08_down_at_any_moment_of_up(sandbox: Sandbox, moment: str):
 
 
 def test_08_down_during_the_build(own: Sandbox, project):
-    (project / "services" / "upstream" / "new.py").write_text('"""Not in any image yet."""\n')
+    dockerfile = project / "services" / "Dockerfile"
+    dockerfile.write_text(f"{dockerfile.read_text()}RUN sleep 5\n")
     starting = own.start("up", *own.port_flags)
     until(own.processes, what="a build")
     own.down()
