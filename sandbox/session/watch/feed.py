@@ -54,6 +54,7 @@ class Feed:
         self._seen: deque[tuple[str, float]] = deque(maxlen=REMEMBERED)
         self._connected = False
         self._told_lost = False
+        self._share = 1
         self.expected: Expected | None = None
         look = partial(look_up, context)
         self._settling = Settling(look, self._choose, begun_s=self._begun_s if since_s is None else since_s)
@@ -121,7 +122,9 @@ class Feed:
     def _see(self, exchange: Exchange) -> None:
         self._seen.append((exchange.id, exchange.time_s))
         self._newest_s = max(self._newest_s, exchange.time_s)
-        wanted = needs_log(exchange) and not (exchange.answered_by and self._settling.is_behind)
+        # Under load the log is long, and why Envoy answered by itself is not worth the wait.
+        busy = self._share > 1 or self._settling.is_behind
+        wanted = needs_log(exchange) and not (exchange.answered_by and busy)
         if self._at_once or not wanted:
             self._choose(exchange)
         if wanted:
@@ -129,6 +132,8 @@ class Feed:
 
     def _tell(self, record: Watched) -> None:
         self._waiting.put(record)
+        if isinstance(record, TapState):
+            self._share = record.share or 1
         if isinstance(record, FilterState | TokenState):
             for happened in self._states.feed(record, time.time()):
                 self._waiting.put(happened)
