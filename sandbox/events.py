@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sandbox.observe.exchange import Exchange
 from sandbox.observe.headers import Headers
+from sandbox.observe.panic import Block
 from sandbox.observe.token import Token
 
 
@@ -274,6 +275,12 @@ class FilterRefused:
 
 Happened = TokenFetched | FilterSwapped | FilterRefused
 """What two states in a row say."""
+
+Crash = Block[LogRecord]
+"""The lines of a crash of the filter, put together."""
+
+Told = TapState | FilterState | TokenState | Dropped | Happened | Crash
+"""What goes on beside the exchanges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

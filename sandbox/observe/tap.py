@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
-from sandbox.observe.exchange import Exchange, make_way, value_of
+from sandbox.observe.exchange import REQUEST_ID, Exchange, make_way, value_of
 from sandbox.observe.headers import Headers
 
 MAX_SEGMENT_BYTES = 1 << 20
@@ -147,7 +147,7 @@ def _exchange(pending: _Pending, now_s: float | None) -> Exchange:
     outer = next(iter(rest), None)
     status = value_of(outer or (), ":status")
     return Exchange(
-        id=value_of(before, "x-request-id") or "",
+        id=value_of(before, REQUEST_ID) or "",
         time_s=pending.time_s,
         method=value_of(before, ":method") or "",
         path=value_of(before, ":path") or "",

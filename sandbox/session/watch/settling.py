@@ -16,6 +16,7 @@ from sandbox.observe.envoy_log import parse_envoy_line
 from sandbox.observe.exchange import Exchange
 from sandbox.observe.panic import Block, PanicAssembler, can_be_of_panic
 from sandbox.session.context import Context
+from sandbox.session.look import CLOCKS_S
 from sandbox.session.policy import read_policy
 from sandbox.stack import ENVOY
 
@@ -28,8 +29,6 @@ PATIENCE_S = 0.5
 """How long Envoy's line may take."""
 LOOK_S = 1.0
 """How long without a look while nothing waits."""
-CLOCKS_S = 1.0
-"""What Envoy's and our clock may differ, where it runs in a machine of its own."""
 MAX_WAITING = 2000
 MANY = 50
 MAX_CRASHES = 100

@@ -3,11 +3,10 @@
 import threading
 from collections import deque
 
-from sandbox.events import Dropped, Happened, LogRecord, Watched
+from sandbox.events import Dropped, Told
 from sandbox.observe.exchange import Exchange
-from sandbox.observe.panic import Block
 
-Record = Watched | Happened | Block[LogRecord]
+Record = Exchange | Told
 """All that can be seen to happen; a block is a crash of the filter."""
 
 MAX_WAITING = 2500

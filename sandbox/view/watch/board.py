@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from sandbox.events import Dropped, FilterState, Happened, LogRecord, TapState, TokenState
+from sandbox.events import Told
 from sandbox.observe.access import needs_log
 from sandbox.observe.exchange import Exchange
-from sandbox.observe.panic import Block
 from sandbox.view.watch.row import render_headings, render_page, render_row
 from sandbox.view.watch.strip import Strip
 
@@ -36,9 +35,7 @@ class Board:
         self._opened: Exchange | None = None
         self._scrolled = 0
 
-    def add(
-        self, record: Exchange | TapState | FilterState | TokenState | Dropped | Happened | Block[LogRecord], now_s: float
-    ) -> None:
+    def add(self, record: Exchange | Told, now_s: float) -> None:
         """Take a record; `now_s` is on the monotonic clock. An exchange that comes again, settled, takes its row's place."""
         if isinstance(record, Exchange):
             self._add_exchange(record)

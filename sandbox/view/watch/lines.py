@@ -13,11 +13,10 @@ from sandbox.events import (
     FilterRefused,
     FilterState,
     FilterSwapped,
-    Happened,
-    LogRecord,
     TapState,
     TokenFetched,
     TokenState,
+    Told,
 )
 from sandbox.observe.exchange import Exchange
 from sandbox.observe.panic import Block
@@ -38,8 +37,6 @@ _NAMES: Mapping[type, str] = {
 
 SUM_UP_S = 1.0
 
-State = TapState | FilterState | TokenState | Dropped | Happened | Block[LogRecord]
-
 
 class Talk:
     """Beside the exchanges: what the user should know, each thing once."""
@@ -51,7 +48,7 @@ class Talk:
         self._all_is_seen = True
         self._crashed_of = ""
 
-    def render(self, record: State) -> Text | None:
+    def render(self, record: Told) -> Text | None:
         """One line, or a block for a crash; None for what is as it should be, and for what is summed up."""
         match record:
             case TapState():
@@ -96,7 +93,7 @@ class Documents:
         self._secrets = secrets
         self._fetches: Mapping[str, int] | None = None
 
-    def make(self, record: Exchange | State) -> dict[str, Any] | None:
+    def make(self, record: Exchange | Told) -> dict[str, Any] | None:
         """The object; None for a token that has only grown older."""
         if isinstance(record, TokenState):
             before, self._fetches = self._fetches, record.fetches

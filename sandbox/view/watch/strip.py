@@ -10,18 +10,16 @@ from sandbox.events import (
     FilterRefused,
     FilterState,
     FilterSwapped,
-    Happened,
     LogRecord,
     TapState,
     TokenFetched,
     TokenState,
+    Told,
 )
 from sandbox.observe.panic import Block
 from sandbox.observe.redact import redact
 from sandbox.view.logs import describe_consequence
 from sandbox.view.terminal import printable
-
-Told = TapState | FilterState | TokenState | Dropped | Happened | Block[LogRecord]
 
 REMEMBERED = 12
 MAX_REASONS = 8
