@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sandbox.errors import PreconditionError
-from sandbox.events import Answer, Piece, Timing
+from sandbox.events.exchange import Answer, Piece, Timing
 from sandbox.observe.redact import redact_json
 from sandbox.session.context import Context
 from sandbox.session.exchange import Request, send_both_ways

@@ -13,7 +13,7 @@ from sandbox.cli.options import EngineOption, ServicesArgument
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.events import LogRecord
+    from sandbox.events.stack import LogRecord
     from sandbox.observe.panic import Block
 
 

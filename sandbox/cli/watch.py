@@ -83,9 +83,7 @@ def _print_json(feed: "Feed", number: int | None, *, secrets: bool) -> None:
 
     documents = Documents(secrets=secrets)
     for records in _take(feed, number):
-        for record in records:
-            if (value := documents.make(record)) is not None:
-                print_json(value)
+        print_json(*(value for record in records if (value := documents.make(record)) is not None))
 
 
 def _print_lines(feed: "Feed", number: int | None, *, secrets: bool) -> None:

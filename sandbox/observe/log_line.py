@@ -18,7 +18,8 @@ class LogLine:
 
     `level` is the writer's own word in lower case (`info`, `critical`…), or `access` for Envoy's access log. `time_s` is
     the writer's own stamp, seconds since the epoch. `plugin` is set on lines that the filter itself wrote, `thread` is Envoy's
-    number of the thread. A line in no known format has the level `""` and stands whole in `text`.
+    number of the thread. `is_ours`: it is about what the sandbox does itself, of which nobody wants to hear. A line in no
+    known format has the level `""` and stands whole in `text`.
     """
 
     level: str
@@ -28,6 +29,7 @@ class LogLine:
     source: str = ""
     plugin: str = ""
     thread: str = ""
+    is_ours: bool = False
 
     def is_at_least(self, level: str) -> bool:
         """Whether the line is of this level or worse. A line of the access log counts as `info`, one without a level as all."""

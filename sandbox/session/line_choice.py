@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from sandbox.errors import ConfigError
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 from sandbox.observe.log_line import LogLine
 from sandbox.observe.panic import Block
 from sandbox.observe.service_log import parse_line
@@ -30,7 +30,8 @@ class LineChoice:
         """Whether it is one of them. A crash is the filter's, an error, and all of its text is searched."""
         if isinstance(entry, LogRecord):
             line = parse_line(entry.service, entry.line)
-            return (bool(line.plugin) or not self.only_filter) and self._takes(line.text, line)
+            wanted = (bool(line.plugin) or not self.only_filter) and not line.is_ours
+            return wanted and self._takes(line.text, line)
         text = "\n".join(
             (entry.panic.title, entry.panic.callback, *(f"{each.function} {each.place}" for each in entry.panic.frames))
         )

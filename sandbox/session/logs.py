@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sandbox.engines.base import Engine
 from sandbox.errors import ConfigError, StackError
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 from sandbox.observe.panic import Block, PanicAssembler, can_be_of_panic
 from sandbox.observe.service_log import parse_line
 from sandbox.session.context import Context

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import StackError
-from sandbox.events import Dropped, FilterState, TapState, TokenState, Watched
+from sandbox.events.watch import Dropped, FilterState, TapState, TokenState, Watched
 from sandbox.observe.exchange import parse_exchange
 from sandbox.session.console import owner_headers
 from sandbox.stack import CONSOLE_PORT, Endpoints

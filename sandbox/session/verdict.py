@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sandbox.engines.base import Engine, PortTakenError
 from sandbox.errors import RefusedError, StackError
-from sandbox.events import EngineEvent, ServiceExited
+from sandbox.events.stack import EngineEvent, ServiceExited
 from sandbox.observe.envoy_log import parse_envoy_line, refusal
 from sandbox.stack import ENVOY
 from sandbox.wait import Deadline

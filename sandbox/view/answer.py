@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from sandbox.events import Answer, Timing
+from sandbox.events.exchange import Answer, Timing
 from sandbox.observe.exchange import Exchange
 from sandbox.observe.headers import Change
 from sandbox.observe.origin import Line, trace_answer, trace_request

@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.events import Bundled
+from sandbox.events.bundle import Bundled
 from sandbox.view.terminal import printable
 
 

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.events import Answer
+from sandbox.events.exchange import Answer
 from sandbox.observe.headers import diff_headers
 from sandbox.observe.redact import redact, redact_header
 from sandbox.view.body import lay_out

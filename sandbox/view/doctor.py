@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from sandbox.events import Check
+from sandbox.events.status import Check
 from sandbox.view.terminal import printable
 
 _MARKS = {"ok": ("✔", "green"), "warning": ("!", "yellow"), "failed": ("✘", "bold red")}

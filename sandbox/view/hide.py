@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sandbox.events import Answer
+from sandbox.events.exchange import Answer
 from sandbox.observe.exchange import hide_secrets
 from sandbox.observe.headers import Headers
 from sandbox.observe.redact import redact, redact_header, redact_headers

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 from sandbox.observe.panic import Block, Frame
 from sandbox.observe.redact import redact, redact_json
 from sandbox.observe.service_log import parse_line

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.text import Text
 
-from sandbox.events import Progress
+from sandbox.events.stack import Progress
 from sandbox.view.terminal import printable
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ BAR_WIDTH = 20
 _WORDS = {
     "pull": ("pulling", "pulled"),
     "build": ("building", "built"),
+    "fetch": ("fetching", "fetched"),
     "pack": ("packing", "packed"),
     "check": ("checking", "checked"),
     "load": ("loading", "loaded"),

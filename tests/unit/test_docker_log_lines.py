@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sandbox.engines.docker.logs.lines import MAX_LINE_BYTES, OVERLAP_NS, Line, LineReader, Position
 from sandbox.engines.docker.logs.order import MAX_HELD, MAX_HELD_CHARS, PATIENCE_NS, SILENCE_NS, Pace, Sorter
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 
 PART = 16 * 1024
 START_NS = 1_795_391_405_000_000_000

@@ -9,7 +9,7 @@ from recordings import names, recorded
 
 from sandbox.engines.docker.compose.progress import ProgressReader
 from sandbox.engines.docker.compose.said import BuildSaid, ClassicStep, EndSaid, ImageSaid, LayerSaid, parse_line
-from sandbox.events import Progress
+from sandbox.events.stack import Progress
 
 ONE, TWO, BUILT = "127.0.0.1:5999/sample/one:1", "127.0.0.1:5999/sample/two:1", "recorded/one:1"
 

@@ -68,7 +68,7 @@ def test_where_no_envoy_runs_no_docker_is_advised(monkeypatch):
 )
 def test_envoy_is_really_asked(monkeypatch, tmp_path, script, state, says):
     program(tmp_path / "envoy", script)
-    monkeypatch.setattr("sandbox.session.doctor.machine.find_envoy", lambda: tmp_path / "envoy")
+    monkeypatch.setattr("sandbox.session.doctor.machine.find_envoy", lambda _: tmp_path / "envoy")
     found = check_envoy(facts())
     assert found.state == state
     assert says in found.detail

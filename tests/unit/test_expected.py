@@ -31,7 +31,7 @@ def test_a_duration_as_go_writes_it(text, seconds):
 @pytest.mark.parametrize(("configured", "seconds"), [('"tick": "15s",', 15.0), ('"tick": "1m",', 60.0), ("", 15.0)])
 def test_the_tick_is_read_from_the_configuration(configured, seconds):
     text = FILTER.replace('"tick": "15s",', configured)
-    assert render_filter(text, b"\0asm", "filter.yaml", modules_folder="m").injected.tick_s == seconds
+    assert render_filter(text, "0" * 64, "filter.yaml", modules_folder="m").injected.tick_s == seconds
 
 
 @pytest.mark.parametrize("tick_s", [15.0, 0.1, None])

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from sandbox.cli.main import app
 from sandbox.config import load_settings
 from sandbox.stack import ENGINE_NAMES, PUBLISHED, service_names
-from sandbox.workspace import MODULE_KINDS
+from sandbox.workspace import MODULE_KINDS, SOURCE
 
 
 def help_of(verb):
@@ -32,4 +32,5 @@ def test_engines(verb, tmp_path):
 
 
 def test_modules():
-    assert f"Which build of the filter: {' or '.join(MODULE_KINDS)}. [default: {MODULE_KINDS[0]}]" in help_of("up")
+    kinds = ", ".join(MODULE_KINDS)
+    assert f"Which build of the filter: {kinds}, or {SOURCE}: built now. [default: {MODULE_KINDS[0]}]" in help_of("up")

@@ -13,7 +13,7 @@ from sandbox.engines.local.clients import MAX_UNSENT_BYTES, Client, Clients
 from sandbox.engines.local.control import Channel, connect
 from sandbox.engines.local.messages import parse_event, read_events
 from sandbox.errors import PreconditionError
-from sandbox.events import ServiceStopped
+from sandbox.events.stack import ServiceStopped
 from sandbox.wait import Deadline
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from sandbox.engines.journal import JournalWriter, read_journal
 from sandbox.envoy.resource import read_failure_policy
 from sandbox.errors import ConfigError, SandboxError
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 from sandbox.observe.panic import Block
 from sandbox.session.line_choice import make_line_choice
 from sandbox.session.logs import LINES_A_CRASH, LINES_A_LONG_CRASH, read_logs

@@ -14,7 +14,9 @@ from rich.console import Console
 
 from sandbox.cli.crash import report_bug
 from sandbox.errors import SandboxError
-from sandbox.events import Answer, Check, LogRecord, Ready, Timing
+from sandbox.events.exchange import Answer, Timing
+from sandbox.events.stack import LogRecord, Ready
+from sandbox.events.status import Check
 from sandbox.observe.exchange import Exchange, hide_secrets, make_way
 from sandbox.observe.redact import redact, redact_header, redact_headers, redact_json
 from sandbox.observe.token import decode_token

@@ -13,7 +13,7 @@ from rich.console import Console
 from stacks import until
 
 from sandbox.engines.docker.compose.progress import ProgressReader
-from sandbox.events import Notice, Progress
+from sandbox.events.stack import Notice, Progress
 from sandbox.view.progress import ProgressDisplay, render_progress
 from sandbox.view.steps import render_notice
 from sandbox.view.terminal import stderr

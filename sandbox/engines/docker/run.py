@@ -11,7 +11,7 @@ from sandbox.engines.docker.compose.command import STOPPED, ComposeRun
 from sandbox.engines.docker.compose.failures import taken_port
 from sandbox.engines.docker.containers import INSTANCE, SERVICE
 from sandbox.errors import StackError
-from sandbox.events import EngineEvent, ServiceExited, ServiceHealthy, ServiceStarted
+from sandbox.events.stack import EngineEvent, ServiceExited, ServiceHealthy, ServiceStarted
 from sandbox.wait import Deadline
 
 if TYPE_CHECKING:

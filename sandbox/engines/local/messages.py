@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sandbox.engines.base import ServiceState, StackState
 from sandbox.engines.local.control import Channel, Message
 from sandbox.engines.local.plan import parse_endpoints
-from sandbox.events import EngineEvent, ServiceExited, ServiceStarted, ServiceStopped
+from sandbox.events.stack import EngineEvent, ServiceExited, ServiceStarted, ServiceStopped
 from sandbox.wait import Deadline
 
 

@@ -8,14 +8,15 @@ from typing import BinaryIO
 
 from sandbox.engines.base import Images
 from sandbox.engines.select import find_images
-from sandbox.envoy.binary import find_installed
+from sandbox.envoy.binary import find_installed, installed_version
 from sandbox.errors import ConfigError, PreconditionError
-from sandbox.events import Event, Notice
+from sandbox.events.stack import Notice
+from sandbox.events.verb import Event
 from sandbox.session.bundle.archive import Bundle, check_bundle, open_bundle
 from sandbox.session.bundle.manifest import Kind, Manifest, Member, describe, this_platform
 from sandbox.session.bundle.placing import place_envoy, place_modules
-from sandbox.session.bundle.reporting import report
 from sandbox.session.context import Place
+from sandbox.session.reporting import report
 from sandbox.stack import ENVOY_VERSION
 from sandbox.wait import Deadline
 from sandbox.workspace import Project, find_cache
@@ -87,7 +88,7 @@ def _load_envoy(bundle: Bundle, wheels: list[Member]) -> Generator[Event, None, 
 
 def _envoy_is_installed() -> bool:
     try:
-        return find_installed() is not None
+        return installed_version() == ENVOY_VERSION and find_installed() is not None
     except PreconditionError:
         return False
 

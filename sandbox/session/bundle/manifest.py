@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from sandbox.errors import ConfigError, PreconditionError
-from sandbox.events import Bundled, BundlePart
+from sandbox.events.bundle import Bundled, BundlePart
 
 FORMAT = 1
 """Of the archive and of its manifest; a higher number was written by a newer sandbox."""

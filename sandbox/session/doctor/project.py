@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sandbox import __version__
 from sandbox.config import foreign_variables
-from sandbox.events import Check
+from sandbox.events.status import Check
 from sandbox.session.doctor.base import FAILED, OK, WARNING
 from sandbox.session.doctor.facts import Facts
 from sandbox.session.doctor.redaction import pasteable
@@ -35,7 +35,8 @@ def check_filter(facts: Facts) -> Check:
     project = facts.project
     root = project.prebuilt.parent.parent
     fix = f"git -C {pasteable(root)} checkout filter/prebuilt" if (root / ".git").exists() else REINSTALL_HINT
-    wanted = facts.settings.module if facts.settings else MODULE_KINDS[0]
+    asked = facts.settings.module if facts.settings else ""
+    wanted = asked if asked in MODULE_KINDS else MODULE_KINDS[0]
     hashes = hash_modules(project)
     try:
         manifest = {item["file"]: item["sha256"] for item in json.loads(project.manifest_json.read_bytes())}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sandbox.errors import SandboxError
-from sandbox.events import Check
+from sandbox.events.status import Check
 from sandbox.session.doctor.base import FAILED, CheckFunction, name_of
 from sandbox.session.doctor.checks import CHECKS
 from sandbox.session.doctor.facts import Facts, read_facts

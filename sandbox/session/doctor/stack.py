@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from sandbox.engines import ports
-from sandbox.events import Check
+from sandbox.events.status import Check
 from sandbox.session.doctor.base import FAILED, OK, WARNING
 from sandbox.session.doctor.facts import Facts
 from sandbox.session.doctor.redaction import pasteable, shown

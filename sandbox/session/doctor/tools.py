@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sandbox.engines.docker.discovery.find import INSTALL_HINT, find_docker
 from sandbox.errors import PreconditionError
-from sandbox.events import Check
+from sandbox.events.status import Check
 from sandbox.session.doctor.base import OK, WARNING
 from sandbox.session.doctor.facts import Facts
 from sandbox.toolchain.find import GO_HINT, TINYGO_HINT, Tool, find_go, find_tinygo

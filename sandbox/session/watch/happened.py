@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sandbox.events import FilterRefused, FilterState, FilterSwapped, Happened, TokenFetched, TokenState
+from sandbox.events.watch import FilterRefused, FilterState, FilterSwapped, Happened, TokenFetched, TokenState
 
 
 class States:

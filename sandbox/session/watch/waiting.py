@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 
-from sandbox.events import Dropped, Told
+from sandbox.events.watch import Dropped, Told
 from sandbox.observe.exchange import Exchange
 
 Record = Exchange | Told

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from sandbox.events import Told
+from sandbox.events.watch import Told
 from sandbox.observe.access import needs_log
 from sandbox.observe.exchange import Exchange
 from sandbox.view.watch.row import render_headings, render_page, render_row

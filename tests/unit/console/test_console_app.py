@@ -176,7 +176,7 @@ def test_no_envoy(client: TestClient) -> None:
     value = client.get("/api/status").json()
     assert value["envoy"]["state"] == "unreachable"
     assert value["filter"] == {
-        "name": "token_injector", "version": None, "module_sha256": None, "rejected": None, "failed": None
+        "name": "token_injector", "version": None, "module_sha256": None, "rejected": None, "failed": None, "wanted": None
     }  # fmt: skip
     assert value["token"] == {"age_s": None, "fetches": {}}
     assert value["services"]["jwt-api"] == {"ready": False, "detail": "connection refused"}

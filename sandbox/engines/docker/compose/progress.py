@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sandbox.engines.docker.compose.said import BuildSaid, ClassicStep, ImageSaid, LayerSaid, Said, parse_line
-from sandbox.events import Progress
+from sandbox.events.stack import Progress
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}")
 _DOWNLOADED = {"Verifying Checksum", "Download complete", "Extracting", "Pull complete"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.engines.journal import JournalWriter
 from sandbox.errors import StackError
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 from sandbox.wait import Deadline
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sandbox.engines.docker.logs.project import ProjectLog
 from sandbox.engines.docker.logs.reading import NS, LostError, Reading, Source, find_sources
 from sandbox.engines.docker.logs.stream import Stream
 from sandbox.errors import StackError
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 
 GRACE_S = 3.0
 """How long nothing may run before the stack counts as ended: a restart of all ends them first."""

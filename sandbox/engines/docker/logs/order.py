@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterator
 
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 
 PATIENCE_NS = 50_000_000
 """How long a line is held for one that is older and comes later."""

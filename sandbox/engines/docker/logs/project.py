@@ -14,7 +14,7 @@ from sandbox.engines.docker.logs.lines import Position
 from sandbox.engines.docker.logs.order import Sorter
 from sandbox.engines.docker.logs.reading import NS, LostError, Reading, Source, find_sources
 from sandbox.errors import StackError
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -11,7 +11,7 @@ from sandbox.engines.docker.containers import PROJECT, SERVICE
 from sandbox.engines.docker.logs.lines import COMPLAINT, Line, LineReader, Position
 from sandbox.engines.docker.logs.stream import DeniedError, Stream
 from sandbox.errors import StackError
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -1,0 +1,1 @@
+"""The frozen records that travel up: what happened, never how it looks."""
