@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Medians in seconds, and the ratio of ours to the other that is aimed at."""
+    """Medians in seconds, and the ratio of ours to the other that is aimed at, if a ratio is."""
 
     ours: str
     other: str
     ours_s: float
     other_s: float
-    limit: float
+    limit: float | None = None
     rounds: int
 
     @classmethod
@@ -39,17 +40,37 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """Medians per second, and the ratio of ours to the other that is aimed at, or more."""
+class Pairs:
+    """Ours and the other, measured one after the other again and again, and the ratio that is aimed at, or more.
+
+    A ratio above 1 is in our favour: of rates (`/s`) ours to the other's, of costs (`µs`) the other's to ours.
+    """
 
     ours: str
     other: str
-    ours_per_s: float
-    other_per_s: float
+    unit: Literal["/s", "µs"]
+    pairs: tuple[tuple[float, float], ...]
     limit: float
-    rounds: int
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        """Of ours, and of the other."""
+        ours, other = zip(*self.pairs, strict=True)
+        return median(ours), median(other)
 
     @property
     def ratio(self) -> float:
-        """Ours to the other."""
-        return self.ours_per_s / self.other_per_s
+        """Of the medians."""
+        return self._ratio(*self.medians)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Between which half of the single pairs' ratios are."""
+        ratios = [self._ratio(*pair) for pair in self.pairs]
+        if len(ratios) < 2:
+            return ratios[0], ratios[0]
+        low, _, high = quantiles(ratios, n=4, method="inclusive")
+        return low, high
+
+    def _ratio(self, ours: float, other: float) -> float:
+        return ours / other if self.unit == "/s" else other / ours

@@ -10,7 +10,8 @@ from statistics import median, quantiles
 
 import psutil
 
-from benchmarks.loaded import Sent
+from benchmarks.processor import Cost
+from benchmarks.sending import Sent
 from benchmarks.viewer import Seen, Viewer
 
 LOOK_EVERY_S = 0.1
@@ -57,6 +58,8 @@ class View:
     accounted: list[float] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     memory: dict[str, float] = field(default_factory=dict)
+    watched: list[Cost] = field(default_factory=list)
+    unwatched: list[Cost] = field(default_factory=list)
 
     def add(self, viewer: Viewer, sent: Sent, memory: Memory) -> None:
         """Another round."""
@@ -80,7 +83,16 @@ class View:
         )
         yield _describe_lag("lag from the console's time", [seen.received_s - seen.time_s for seen in self.seen])
         yield _describe_lag("lag from being sent", [seen.received_s - seen.sent_s for seen in self.seen])
+        yield "  processor time for a request: " + ", ".join(_describe_costs(self.unwatched, self.watched))
         yield "  peak resident memory: " + ", ".join(f"{name} {peak:.0f} MB" for name, peak in self.memory.items())
+
+
+def _describe_costs(unwatched: list[Cost], watched: list[Cost]) -> Iterator[str]:
+    """Medians by process, without and with somebody who watches."""
+    for name in watched[0].of_us:
+        before_us, after_us = (median(cost.of_us.get(name, 0.0) for cost in costs) for costs in (unwatched, watched))
+        if max(before_us, after_us) >= 0.5:
+            yield f"{name} {before_us:.0f} → {after_us:.0f} µs"
 
 
 def _describe_lag(what: str, lags_s: list[float]) -> str:

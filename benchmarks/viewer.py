@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -18,11 +17,8 @@ from benchmarks.startup import SANDBOX
 from sandbox.workspace import HOME
 
 WATCH = (*SANDBOX, "watch", "--output=json")
-STREAM = (sys.executable, "-m", "benchmarks.stream")
-"""What shows the console's stream and does not ask the log who answered, as `watch` does where Envoy did."""
-
 ATTACH_TIMEOUT_S = 20.0
-SILENT_S = 2.0
+SILENT_S = 1.0
 SILENT_TIMEOUT_S = 30.0
 
 
@@ -43,6 +39,7 @@ class Viewer:
         self.attached_s = 0.0
         self._stream = process.stdout
         self._news = threading.Condition()
+        self._lines: list[tuple[float, bytes]] = []
         self._seen: list[Seen] = []
         self.dropped: Counter[str] = Counter()
         self.shares: list[int] = []
@@ -55,20 +52,21 @@ class Viewer:
         for line in self._stream:
             received_s = time.time()
             if line.endswith(b"\n"):  # the last one is cut when the process is ended
-                self._take(json.loads(line), received_s)
+                self._take(line, received_s)
 
     def join(self) -> None:
         """Wait until all is read that the process printed, which has been ended."""
         self._thread.join()
 
-    def _take(self, record: dict[str, Any], received_s: float) -> None:
+    def _take(self, line: bytes, received_s: float) -> None:
         with self._news:
-            match record.get("event"):
-                case None:
-                    sent = next((value for name, value in record["request"]["before"] if name == "x-sent-ns"), None)
-                    if sent:
-                        self._seen.append(Seen(received_s=received_s, time_s=record["time_s"], sent_s=int(sent) / 1e9))
-                    self._last_s = time.monotonic()
+            if not line.startswith(b'{"event"'):
+                self._lines.append((received_s, line))  # to be looked into later: it runs on the same processors
+                self._last_s = time.monotonic()
+                self._news.notify_all()
+                return
+            record = json.loads(line)
+            match record["event"]:
                 case "dropped":
                     self.dropped[record["because"]] += record["count"]
                     self._last_s = time.monotonic()
@@ -80,9 +78,18 @@ class Viewer:
 
     @property
     def seen(self) -> list[Seen]:
-        """All so far."""
+        """All so far of which is known when it was sent."""
         with self._news:
-            return list(self._seen)
+            return list(self._look())
+
+    def _look(self) -> list[Seen]:
+        lines, self._lines = self._lines, []
+        for received_s, line in lines:
+            record = json.loads(line)
+            sent = next((value for name, value in record["request"]["before"] if name == "x-sent-ns"), None)
+            if sent:
+                self._seen.append(Seen(received_s=received_s, time_s=record["time_s"], sent_s=int(sent) / 1e9))
+        return self._seen
 
     def until(self, state: Callable[[], Any], timeout_s: float) -> bool:
         """Ask after all that comes; whether it came."""
@@ -93,23 +100,23 @@ class Viewer:
         """Wait until so many exchanges were seen or told to be missing, or nothing comes any more."""
         deadline = time.monotonic() + SILENT_TIMEOUT_S
         while time.monotonic() - self._last_s < SILENT_S and time.monotonic() < deadline:
-            if self.until(lambda: len(self._seen) + self.dropped.total() >= expected, 0.1):
+            if self.until(lambda: len(self._seen) + len(self._lines) + self.dropped.total() >= expected, 0.1):
                 return
 
     def await_recent(self, since_s: float, *, lag_s: float, timeout_s: float) -> float | None:
         """Wait for something received after `since_s` no later than `lag_s` after it was sent; returns when, None for never."""
 
         def recent() -> Iterator[float]:
-            return (seen.received_s for seen in reversed(self._seen) if since_s < seen.sent_s > seen.received_s - lag_s)
+            return (seen.received_s for seen in reversed(self._look()) if since_s < seen.sent_s > seen.received_s - lag_s)
 
         return next(recent(), None) if self.until(lambda: any(recent()), timeout_s) else None
 
 
 @contextmanager
-def watching(stack: LoadedStack, command: tuple[str, ...] = WATCH) -> Iterator[Viewer]:
+def watching(stack: LoadedStack) -> Iterator[Viewer]:
     """A viewer to whom everything from now on is shown."""
     environment = {**stack.environment, "PYTHONPATH": str(HOME)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen(WATCH, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
         viewer = Viewer(process)
         try:
             if not viewer.until(lambda: viewer.attached_s, ATTACH_TIMEOUT_S):

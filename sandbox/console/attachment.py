@@ -75,9 +75,8 @@ class Attachment:
     async def _read(self, chunks: AsyncIterator[bytes]) -> NoReturn:
         reader = SegmentReader()
         async for data in chunks:
-            time_s, now_s = time.time(), time.monotonic()
             for segment in reader.feed(data):
-                if exchange := self._assembler.feed(segment, time_s=time_s, now_s=now_s):
+                if exchange := self._assembler.feed(segment, time_s=time.time(), now_s=time.monotonic()):
                     self._audience.show(exchange)
             self._give_up(begun_before_s=-math.inf)  # but of too many
         raise AdminError("Envoy ended")

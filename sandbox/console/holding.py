@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
+from pydantic_core import to_json
+
 from sandbox.observe.exchange import Exchange, Way, dump_exchange, hide_secrets
 from sandbox.observe.tap import weigh
 
@@ -65,7 +67,7 @@ class Told:
     def text(self, *, secrets: bool) -> bytes:
         """As it goes over the wire."""
         if secrets not in self._texts:
-            data = dump_exchange(self.exchange if secrets else hide_secrets(self.exchange))
+            data = dump(self.exchange if secrets else hide_secrets(self.exchange))
             self._texts[secrets] = make_event("exchange", data)
         return self._texts[secrets]
 
@@ -80,6 +82,15 @@ class Kept:
     def tell(self) -> Told:
         """It, for those who watch now."""
         return Told(self.exchange, self.size_bytes)
+
+
+def dump(exchange: Exchange) -> str:
+    """As `dump_exchange`, in less than half of its time where all is ASCII; elsewhere it would not escape what ends a line."""
+    try:
+        text = to_json(exchange)
+    except ValueError:  # half of a surrogate pair
+        return dump_exchange(exchange)
+    return text.decode() if text.isascii() else dump_exchange(exchange)
 
 
 def make_event(name: str, data: str) -> bytes:

@@ -10,7 +10,7 @@ FACTOR = 16
 LEVELS = 3
 RATE = 500.0
 """Exchanges a second that are looked at in the long run: so many take a fifth of a core, here and in Envoy each."""
-BURST = 2500.0
+BURST = 1500.0
 """As many more at once do no harm."""
 MAX_BEHIND = 1500
 """How many of those that are looked at have come and are not seen yet. Envoy writes some thousand a second, if it gets to."""
@@ -54,9 +54,9 @@ class Sampling:
     def is_wrong(self, came: int, behind: float, *, passed_s: float, now_s: float) -> bool:
         """Whether to choose anew, for as many requests in that time, and as many that should have been seen by now."""
         self._budget = min(self._budget + RATE * passed_s, BURST) - came / self.share
-        if came > FLOOD_RATE * passed_s:
+        too_many = self._budget < 0 or behind > MAX_BEHIND
+        if came > FLOOD_RATE * passed_s and (too_many or self._level > 0):  # and not a burst that does no harm
             self._flooded_s = now_s
         if came * FACTOR / self.share > RATE * passed_s / 2 or now_s - self._flooded_s < FLOOD_CALM_S:
             self._lively_s = now_s
-        too_many = self._level < LEVELS - 1 and (self._budget < 0 or behind > MAX_BEHIND)
-        return too_many or (self._level > 0 and now_s - self._lively_s > CALM_S)
+        return (too_many and self._level < LEVELS - 1) or (self._level > 0 and now_s - self._lively_s > CALM_S)

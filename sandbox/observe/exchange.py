@@ -9,6 +9,8 @@ from sandbox.observe.headers import Change, Headers, diff_headers
 from sandbox.observe.redact import redact, redact_header, redact_headers
 
 REQUEST_ID = "x-request-id"
+PROBE_ID = "sandbox-probe-"
+"""How the id of a request begins that the sandbox sends while it swaps a filter: logs and `watch` leave it out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,19 +96,17 @@ def hide_secrets(exchange: Exchange) -> Exchange:
 
 
 def _hide(way: Way) -> Way:
-    return Way(
-        before=redact_headers(way.before),
-        after=redact_headers(way.after) if way.after is not None else None,
-        changes=tuple(
-            replace(
-                change,
-                name=redact(change.name),
-                before=_hide_value(change.name, change.before),
-                after=_hide_value(change.name, change.after),
-            )
-            for change in way.changes
-        ),
-    )
+    before = redact_headers(way.before)
+    after = before if way.after is way.before else redact_headers(way.after) if way.after is not None else None
+    return Way(before=before, after=after, changes=tuple(map(_hide_change, way.changes)))
+
+
+def _hide_change(change: Change) -> Change:
+    name = redact(change.name)
+    before, after = _hide_value(change.name, change.before), _hide_value(change.name, change.after)
+    if (name, before, after) == (change.name, change.before, change.after):
+        return change
+    return replace(change, name=name, before=before, after=after)
 
 
 def _hide_value(name: str, value: str | None) -> str | None:
@@ -115,10 +115,21 @@ def _hide_value(name: str, value: str | None) -> str | None:
 
 def dump_exchange(exchange: Exchange) -> str:
     """The record as JSON on one line; docs/exchange.schema.json describes it."""
-    return json.dumps(exchange, default=_members)
+    return json.dumps(exchange_as_json(exchange))
 
 
-def _members(value: Any) -> dict[str, Any]:
+def exchange_as_json(exchange: Exchange) -> dict[str, Any]:
+    """The record as what JSON can say. As `asdict` has it, in a tenth of its time."""
+    value = _members(exchange)
+    value["request"], value["response"] = _way_as_json(exchange.request), _way_as_json(exchange.response)
+    return value
+
+
+def _way_as_json(way: Way | None) -> dict[str, Any] | None:
+    return None if way is None else {**_members(way), "changes": tuple(map(_members, way.changes))}
+
+
+def _members(value: Exchange | Way | Change) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
@@ -133,13 +144,13 @@ def parse_exchange(value: Mapping[str, Any]) -> Exchange:
 
 
 def _parse_way(value: Mapping[str, Any]) -> Way:
-    after = value["after"]
+    before, after = _parse_headers(value["before"]), value["after"]
     return Way(
-        before=_parse_headers(value["before"]),
-        after=_parse_headers(after) if after is not None else None,
+        before=before,
+        after=before if after == value["before"] else _parse_headers(after) if after is not None else None,
         changes=tuple(Change(**{name: change[name] for name in Change.__dataclass_fields__}) for change in value["changes"]),
     )
 
 
 def _parse_headers(pairs: Any) -> Headers:
-    return tuple((name, value) for name, value in pairs)
+    return tuple([(name, value) for name, value in pairs])

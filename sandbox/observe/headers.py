@@ -9,7 +9,7 @@ from typing import Literal
 Headers = tuple[tuple[str, str], ...]
 """In order, names in lower case, duplicates kept."""
 
-_SPLITS = frozenset("\r\n\0")
+_SPLITS = "\r\n\0"
 _UNKNOWN = "!"
 """What Envoy's tap writes for a byte that is not UTF-8."""
 
@@ -38,7 +38,9 @@ def diff_headers(before: Headers, after: Headers) -> tuple[Change, ...]:
 
     Of the values that a name lost and those that it got, the first is taken to have become the first, and so on.
     """
-    kept, lost, gained = _match(before, after)
+    if before == after:
+        return ()
+    kept, lost, gained = _match(before, after, _common_start(before, after))
     changes = [
         Change(kind="moved", name=before[old][0], before=before[old][1], after=after[new][1], before_index=old, after_index=new)
         for old, new in _out_of_order(kept)
@@ -48,14 +50,24 @@ def diff_headers(before: Headers, after: Headers) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=_place))
 
 
-def _match(before: Headers, after: Headers) -> tuple[list[tuple[int, int]], dict[str, list[int]], dict[str, list[int]]]:
-    """Pairs of places with the same name and value, in the order of `before`; the other places of each side, by name."""
+def _common_start(before: Headers, after: Headers) -> int:
+    """How many headers both begin with: nothing was done to these, and most filters append."""
+    for place, (old, new) in enumerate(zip(before, after, strict=False)):
+        if old != new:
+            return place
+    return min(len(before), len(after))
+
+
+def _match(
+    before: Headers, after: Headers, start: int
+) -> tuple[list[tuple[int, int]], dict[str, list[int]], dict[str, list[int]]]:
+    """From `start` on: pairs of places with the same name and value, in the order of `before`; each side's others, by name."""
     places: defaultdict[tuple[str, str], deque[int]] = defaultdict(deque)
-    for place, pair in enumerate(before):
+    for place, pair in enumerate(before[start:], start):
         places[pair].append(place)
     kept: list[tuple[int, int]] = []
     gained: defaultdict[str, list[int]] = defaultdict(list)
-    for place, pair in enumerate(after):
+    for place, pair in enumerate(after[start:], start):
         if places[pair]:
             kept.append((places[pair].popleft(), place))
         else:
@@ -93,8 +105,8 @@ def _change(before: Headers, after: Headers, old: int | None, new: int | None) -
         after=is_,
         before_index=old,
         after_index=new,
-        exact=_UNKNOWN not in f"{was}{is_}",
-        injects=is_ is not None and not _SPLITS.isdisjoint(name + is_),
+        exact=_UNKNOWN not in (was or "") and _UNKNOWN not in (is_ or ""),
+        injects=is_ is not None and any(char in name or char in is_ for char in _SPLITS),
     )
 
 

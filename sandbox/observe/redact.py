@@ -4,7 +4,10 @@ It keeps what helps to see what happened (algorithm, subject, time left), and no
 """
 
 import re
+import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from sandbox.observe.token import decode_token, describe_life
@@ -18,13 +21,10 @@ def _character(*escaped: str) -> str:
     return rf"%(?:25)*+(?:{codes})|\\++u00(?:{codes})"
 
 
-_RUN = rf"eyJ(?:[\w.-]|{_character('.', '-', '_')})++"
-_CREDENTIAL = rf"(?:[\w.~+/=-]|{_character(*_ESCAPES)})++"
+_RUN = rf"eyJ(?:[\w.-]++|{_character('.', '-', '_')})++"
+_CREDENTIAL = rf"(?:[\w.~+/=-]++|{_character(*_ESCAPES)})++"
 _SCHEME = r"(?P<scheme>[Bb]earer|BEARER|[Bb]asic|BASIC)(?P<gap>(?:\s|\+|%(?:25)*+20|\\++u0020)++)"
 _SECRET = re.compile(rf"{_SCHEME}(?!eyJ…|realm=)(?P<credential>{_CREDENTIAL})|{_RUN}", re.ASCII)
-_SIGNS = ("eyJ", "earer", "EARER", "asic", "ASIC")
-"""One of them is in every text that holds a secret: nothing else is looked at."""
-
 _DOT = re.compile(r"\.|%(?:25)*2[Ee]|\\+u002[Ee]")
 _ENCODED = re.compile(r"(?:%(?:25)*|\\+u00)(2[DdEe]|5[Ff])")
 _HEADER = re.compile(r"eyJ[\w-]{13,}", re.ASCII)
@@ -49,9 +49,14 @@ def redact(text: str, *, facts: bool = True) -> str:
 
     Without `facts` it is `eyJ…` alone, for where they stand beside it.
     """
-    if not any(sign in text for sign in _SIGNS):
+    if not _has_sign(text):
         return text
     return _SECRET.sub(_shorten if facts else _shorten_to_sign, text)
+
+
+def _has_sign(text: str) -> bool:
+    """Whether it can hold a secret. Asked about every header of every exchange: a loop would take longer than the search."""
+    return "eyJ" in text or "earer" in text or "EARER" in text or "asic" in text or "ASIC" in text
 
 
 def redact_header(name: str, value: str) -> str:
@@ -65,6 +70,10 @@ def redact_header(name: str, value: str) -> str:
 
 def redact_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """The same headers with `redact_header` on each value; a name can be anything, too."""
+    headers = tuple(headers)
+    text = "\n".join(chain.from_iterable(headers))
+    if not _has_sign(text) and "authorization" not in text.lower():
+        return headers
     return tuple((redact(name), redact_header(name, value)) for name, value in headers)
 
 
@@ -120,19 +129,31 @@ def _is_prose(found: re.Match[str]) -> bool:
 
 def _describe(run: str, *, facts: bool) -> str:
     """A run of a token's characters that begins like one. What is connected with a token goes with it, a last dot excepted."""
-    parts = _DOT.split(run)
+    is_plain = "%" not in run and "\\" not in run
+    parts = run.split(".") if is_plain else _DOT.split(run)
     if len(parts) < 3 or not _HEADER.search(run):
         return run
     end = "." if run.endswith(".") and len(parts) > 3 else ""
-    return f"eyJ…{_facts('.'.join(_ENCODED.sub(_plain, part) for part in parts[:3])) if facts else ''}{end}"
+    token = ".".join(part if is_plain else _ENCODED.sub(_plain, part) for part in parts[:3])
+    return f"eyJ…{_facts(token) if facts else ''}{end}"
 
 
 def _facts(compact: str) -> str:
-    token = decode_token(compact, None) if len(compact) <= _MAX_TOKEN else None
-    if token is None:
+    if len(compact) > _MAX_TOKEN or (told := _decode(compact)) is None:
         return ""
-    facts = (_words(token.algorithm), token.subject and f"subject {_words(token.subject)}", describe_life(token.expires_in_s))
-    return f"({', '.join(filter(None, facts))})"
+    words, expires_s = told
+    life = describe_life(None if expires_s is None else expires_s - time.time())
+    return f"({', '.join(filter(None, (*words, life)))})"
+
+
+@lru_cache(maxsize=64)
+def _decode(compact: str) -> tuple[tuple[str, str], float | None] | None:
+    """What the token says of itself, and when it expires (epoch): the same one is on every answer for a while."""
+    token = decode_token(compact, None)
+    if token is None:
+        return None
+    expires_s = None if token.expires_in_s is None else time.time() + token.expires_in_s
+    return (_words(token.algorithm), token.subject and f"subject {_words(token.subject)}"), expires_s
 
 
 def _plain(found: re.Match[str]) -> str:

@@ -11,6 +11,7 @@ import re
 import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal, TypedDict
 
 from sandbox.observe.exchange import REQUEST_ID, Exchange, make_way, value_of
@@ -22,7 +23,13 @@ MAX_PENDING = 4096
 MAX_PENDING_BYTES = 16 << 20
 """As `weigh` has it. Of more requests than that without an answer, or of more bytes, the oldest are given up."""
 
-_PAIR_BYTES = sys.getsizeof(("", "")) + 8
+_START = re.compile(
+    rb'\s*\{\s*"http_streamed_trace_segment": \{\s*"trace_id": "(?P<trace_id>\d+)",'
+    rb'\s*"(?P<kind>request|response)_(?P<part>headers|body_chunk)": '
+)
+_PAIR = re.compile(r'"key": "([^"\\\x00-\x1f]*)",\s*"value": "([^"\\\x00-\x1f]*)"')
+_END_OF_HEADERS = b"   ]\n  }\n }"
+_PAIR_BYTES = sys.getsizeof(("", "")) + 2 * sys.getsizeof("") + 8
 _STATUS = re.compile(r"[0-9]{3}")
 _END = b"\n}\n"
 _UPSTREAM_ANSWERED = "x-envoy-upstream-service-time"
@@ -41,17 +48,47 @@ class Segment:
 
 
 class SegmentReader:
-    """Finds the segments in the bytes of a stream, wherever these are cut."""
+    """Finds the segments in the bytes of a stream, wherever these are cut.
+
+    What Envoy writes of most requests is read in a third of the time that JSON takes; all else is read as JSON.
+    """
 
     def __init__(self) -> None:
         self._rest = b""
+        self._last: tuple[bytes | None, Headers] = (None, ())
 
     def feed(self, data: bytes) -> list[Segment]:
         """Return the segments that `data` completes. What is none is left out."""
         *pieces, self._rest = (self._rest + data).split(_END)
         if len(self._rest) > MAX_SEGMENT_BYTES:
             self._rest = b""
-        return [segment for piece in pieces if (segment := parse_segment(piece + _END))]
+        return [segment for piece in pieces if (segment := self._parse(piece))]
+
+    def _parse(self, piece: bytes) -> Segment | None:
+        start = _START.match(piece)
+        if start is None:
+            return parse_segment(piece + _END)
+        if start["part"] == b"body_chunk":
+            return None
+        text = piece[start.end() :]
+        last, headers = self._last
+        if text != last:  # the filter let them as they were
+            found = _find_headers(text)
+            if found is None:
+                return parse_segment(piece + _END)
+            headers = found
+            self._last = text, headers
+        kind: Literal["request", "response"] = "request" if start["kind"] == b"request" else "response"
+        return Segment(trace_id=start["trace_id"].decode(), kind=kind, headers=headers)
+
+
+def _find_headers(text: bytes) -> Headers | None:
+    """Those in `text` as Envoy lays it out; None where there is an escape in one, or anything else out of the ordinary."""
+    try:
+        pairs = _PAIR.findall(text.decode())
+    except UnicodeDecodeError:
+        return None
+    return tuple(pairs) if pairs and len(pairs) == text.count(b'"key"') and text.endswith(_END_OF_HEADERS) else None
 
 
 def parse_segment(text: bytes) -> Segment | None:
@@ -75,8 +112,8 @@ def _pairs(value: Any) -> Headers:
 
 
 def weigh(headers: Headers) -> int:
-    """How many bytes of memory they take."""
-    return sum(_PAIR_BYTES + sys.getsizeof(name) + sys.getsizeof(value) for name, value in headers)
+    """About how many bytes of memory they take, or more: as if all had the characters of that with the widest."""
+    return _PAIR_BYTES * len(headers) + sys.getsizeof("".join(chain.from_iterable(headers)))
 
 
 @dataclass(slots=True, kw_only=True)

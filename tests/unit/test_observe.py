@@ -108,12 +108,37 @@ def test_what_envoy_took_is_no_error():
 def test_the_filters_own_words_come_before_envoys():
     lines = [
         envoy_line(logger="wasm", lvl="critical", msg='wasm log p r v: configuration: "tikc": unknown key'),
-        envoy_line(logger="wasm", lvl="error", msg="Plugin configured to fail closed failed to load"),
+        envoy_line(logger="wasm", lvl="error", msg="Wasm VM failed Failed to configure base Wasm plugin"),
+        envoy_line(logger="wasm", lvl="critical", msg="Plugin configured to fail closed failed to load"),
         envoy_line(logger="config", lvl="warning", src="filesystem_subscription_impl.cc:1", msg="Unable to create Wasm plugin"),
     ]
     assert refusal(lines) == 'configuration: "tikc": unknown key'
-    assert refusal(lines[1:]) == "Unable to create Wasm plugin"
+    assert refusal(lines[1:]) == "Wasm VM failed Failed to configure base Wasm plugin"
+    assert refusal(lines[3:]) == "Unable to create Wasm plugin"
+    rejected = "Filesystem config update rejected: Invalid path: m.wasm"
+    assert refusal([envoy_line(logger="config", lvl="warning", src="filesystem_subscription_impl.cc:1", msg=rejected)]) == (
+        "Invalid path: m.wasm"
+    )
+
+
+def test_what_the_parked_filter_says_is_no_reason():
+    said = [
+        envoy_line(logger="wasm", lvl="critical", msg="wasm log parked_a r v: cannot call"),
+        envoy_line(logger="wasm", lvl="error", msg="Attempted call to restricted proxy-wasm capability: proxy_http_call"),
+    ]
+    assert refusal(said) is None
     assert refusal([]) is None
+    source = "filesystem_subscription_impl.cc:1"
+    said += [
+        envoy_line(logger="wasm", lvl="error", msg="Wasm VM failed Failed to configure base Wasm plugin"),
+        envoy_line(logger="config", lvl="warning", src=source, msg="Unable to create Wasm plugin parked_a"),
+    ]
+    assert refusal(said) is None
+    said += [
+        envoy_line(logger="wasm", lvl="error", msg="Failed to load Wasm bytecode"),
+        envoy_line(logger="config", lvl="warning", src=source, msg="Unable to create Wasm plugin token_injector"),
+    ]
+    assert refusal(said) == "Failed to load Wasm bytecode"
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
 """The diff of two header lists: what it says, and that it says all."""
 
 from collections import Counter
+from dataclasses import replace
 
 from exchanges import apply_changes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.observe.headers import Change, diff_headers
+from sandbox.observe.headers import Change, Headers, diff_headers
 
 BEFORE = ((":status", "200"), ("server", "a"), ("via", "1"), ("via", "2"), ("date", "d"))
 
@@ -98,3 +99,15 @@ def test_as_few_as_possible_are_said_to_have_moved(order: list[int]) -> None:
     for end in range(7):
         runs[end] += max((runs[start] for start in range(end) if order[start] < order[end]), default=0)
     assert len(moved) == 7 - max(runs)
+
+
+@given(headers, headers, headers)
+def test_what_both_begin_with_changes_nothing(start: Headers, before: Headers, after: Headers) -> None:
+    def later(place: int | None) -> int | None:
+        return None if place is None else place + len(start)
+
+    moved = [
+        replace(change, before_index=later(change.before_index), after_index=later(change.after_index))
+        for change in diff_headers(before, after)
+    ]
+    assert list(diff_headers(start + before, start + after)) == moved

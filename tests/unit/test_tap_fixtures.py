@@ -373,3 +373,48 @@ def test_requests_without_an_answer_take_so_many_bytes_at_most():
     assert assembler.pending_bytes == 0
     done = assemble(SEGMENTS["plain"], assembler)
     assert (len(done), assembler.pending_bytes) == (1, 0)
+
+
+def lay_out(trace_id, kind, headers, *, ascii_only):
+    """A segment as Envoy writes it."""
+    pairs = [{"key": name, "value": value, "raw_value": ""} for name, value in headers]
+    trace = {"trace_id": trace_id, f"{kind}_headers": {"headers": pairs}}
+    return json.dumps({"http_streamed_trace_segment": trace}, indent=1, ensure_ascii=ascii_only).encode(errors="replace") + b"\n"
+
+
+PART = (
+    st.sampled_from(["", "a", "key", '"key": "', '"value": "', "\\", '\\"', "}", "\n", "\x00", "é", "\u2028", "\n   ]\n  }\n }"])
+    | st.text()
+)
+
+
+@ON_A_BUSY_MACHINE
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["1", "18446744073709551615"]) | st.text(),
+            st.sampled_from(["request", "response"]),
+            st.lists(st.tuples(PART, PART), max_size=4),
+            st.booleans(),
+        ),
+        max_size=4,
+    )
+)
+def test_what_is_read_the_quick_way_is_what_json_says(segments):
+    texts = [lay_out(trace_id, kind, headers, ascii_only=ascii_only) for trace_id, kind, headers, ascii_only in segments]
+    assert feed([b"".join(texts * 2)]) == tuple(filter(None, map(parse_segment, texts * 2)))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_recordings_are_read_the_quick_way_as_by_json(name):
+    pieces = DATA[name].split(b"\n}\n")[:-1]
+    assert SEGMENTS[name] == tuple(filter(None, (parse_segment(piece + b"\n}\n") for piece in pieces)))
+    # A part of one is none, with whatever is before it.
+    begun = b"".join(piece[: len(piece) // 2] + b"\n}\n" for piece in pieces)
+    assert feed([begun]) == ()
+
+
+def test_what_is_cut_short_after_its_kind_is_left_out():
+    start = b'{"http_streamed_trace_segment": {"trace_id": "1", "request_headers": '
+    assert parse_segment(start + b"\n}\n") is None
+    assert feed([start + b"\n}\n"]) == ()

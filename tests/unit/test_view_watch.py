@@ -8,16 +8,8 @@ import pytest
 from exchanges import REQUEST, RESPONSE, exchange
 from rich.console import Console
 
-from sandbox.events import (
-    Dropped,
-    FilterRefused,
-    FilterState,
-    FilterSwapped,
-    LogRecord,
-    TapState,
-    TokenFetched,
-    TokenState,
-)
+from sandbox.events.stack import LogRecord
+from sandbox.events.watch import Dropped, FilterRefused, FilterState, FilterSwapped, TapState, TokenFetched, TokenState
 from sandbox.observe.exchange import make_way
 from sandbox.observe.panic import Block, Frame, Panic
 from sandbox.view.exchange import INJECTS

@@ -6,16 +6,8 @@ import pytest
 from exchanges import exchange
 
 from sandbox.errors import StackError
-from sandbox.events import (
-    Dropped,
-    FilterRefused,
-    FilterState,
-    FilterSwapped,
-    LogRecord,
-    TapState,
-    TokenFetched,
-    TokenState,
-)
+from sandbox.events.stack import LogRecord
+from sandbox.events.watch import Dropped, FilterRefused, FilterState, FilterSwapped, TapState, TokenFetched, TokenState
 from sandbox.observe.access import Access, needs_log
 from sandbox.observe.exchange import make_way
 from sandbox.session.watch import feed as module
@@ -259,6 +251,7 @@ def watch(monkeypatch, tmp_path, streams, *, phases, since_s=None, at_once=False
     monkeypatch.setattr(module, "open_stream", streams.open)
     monkeypatch.setattr(module, "running_stack", lambda _: (SimpleNamespace(labels=None), None))
     monkeypatch.setattr(module, "open_client", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(module, "read_status", lambda *_: None)
     monkeypatch.setattr(module, "RETRY_S", 0.01)
     monkeypatch.setattr(module, "ENDING_S", 0.05)
     seen = []

@@ -8,12 +8,14 @@ from functools import partial
 from typing import Self
 
 from sandbox.errors import StackError
-from sandbox.events import FilterState, LogRecord, TapState, TokenState, Watched
+from sandbox.events.stack import LogRecord
+from sandbox.events.watch import FilterState, TapState, TokenState, Watched
 from sandbox.observe.access import needs_log
-from sandbox.observe.exchange import Exchange
+from sandbox.observe.exchange import PROBE_ID, Exchange
 from sandbox.observe.panic import Block
+from sandbox.session.console import find_expected, read_status
 from sandbox.session.context import Context, open_client, running_stack
-from sandbox.session.expected import Expected, parse_expected
+from sandbox.session.expected import Expected
 from sandbox.session.stream import open_stream
 from sandbox.session.watch.choice import Choice
 from sandbox.session.watch.happened import States
@@ -36,7 +38,7 @@ NO_CONSOLE = "the console does not answer; what passes now can't be seen"
 class Feed:
     """What happens from its entry on, or from `since_s` (epoch, UTC) as far as the console kept it.
 
-    `expected` is the filter that the stack was started with. `at_once`: an exchange that Envoy's log is asked about comes twice,
+    `expected` is the filter that was to be live at its entry. `at_once`: an exchange that Envoy's log is asked about comes twice,
     first as the taps tell it; else once, some tenths of a second late.
     """
 
@@ -64,8 +66,9 @@ class Feed:
 
         Raises: StackError when no stack runs.
         """
-        found, _ = running_stack(self._context)
-        self.expected = parse_expected(found.labels) if found.labels else None
+        found, endpoints = running_stack(self._context)
+        with open_client(CONNECT_S) as client:
+            self.expected = find_expected(found, read_status(client, endpoints))
         for work in (self._read, partial(self._settling.run, self._stopped)):
             # It can hang in a read when all else is done.
             threading.Thread(target=self._guard, args=(work,), name="watch", daemon=True).start()
@@ -114,6 +117,8 @@ class Feed:
                 self._connected, self._told_lost = True, False
                 if not isinstance(record, Exchange):
                     self._tell(record)
+                elif record.id.startswith(PROBE_ID):
+                    continue
                 elif (record.id, record.time_s) not in again:
                     self._see(record)
                 if self._stopped.is_set():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from sandbox.errors import StackError
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 from sandbox.observe.access import Access, parse_access, request_ids, settle
 from sandbox.observe.envoy_log import parse_envoy_line
 from sandbox.observe.exchange import Exchange
@@ -32,6 +32,7 @@ LOOK_S = 1.0
 MAX_WAITING = 2000
 MANY = 50
 MAX_CRASHES = 100
+_ACCESS, _OF_FILTER = '{"access"', '"logger":"wasm"'
 _ID = re.compile(r'"id": ?(?:("(?:[^"\\]|\\.)*")|null)')
 
 
@@ -47,15 +48,22 @@ def look_up(context: Context, ids: frozenset[str], since_s: float) -> Found:
     """Read Envoy's log from then on, of the requests with these ids; nothing where it can't be read: the stack may be ending."""
 
     def matters(record: LogRecord) -> bool:
-        if record.line.startswith('{"access"'):
+        if record.line.startswith(_ACCESS):
             found = _ID.search(record.line)
             return found is not None and (json.loads(found[1]) if found[1] else "") in ids
-        return '"logger":"wasm"' in record.line
+        return _OF_FILTER in record.line
 
     accesses: list[Access] = []
     crashes: list[Block[LogRecord]] = []
     assembler: PanicAssembler[LogRecord] = PanicAssembler()
-    records = context.engine.logs(services=(ENVOY.name,), since_s=since_s, tail=None, follow=False, matching=matters)
+    records = context.engine.logs(
+        services=(ENVOY.name,),
+        since_s=since_s,
+        tail=None,
+        follow=False,
+        matching=matters,
+        containing=(_OF_FILTER, _ACCESS) if ids else (_OF_FILTER,),
+    )
     with contextlib.suppress(StackError, OSError):
         for record in records:
             access = parse_access(record.line)

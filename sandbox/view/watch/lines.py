@@ -8,17 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from sandbox.events import (
-    Dropped,
-    FilterRefused,
-    FilterState,
-    FilterSwapped,
-    TapState,
-    TokenFetched,
-    TokenState,
-    Told,
-)
-from sandbox.observe.exchange import Exchange
+from sandbox.events.watch import Dropped, FilterRefused, FilterState, FilterSwapped, TapState, TokenFetched, TokenState, Told
+from sandbox.observe.exchange import Exchange, exchange_as_json
 from sandbox.observe.panic import Block
 from sandbox.view.logs import record_as_json, render_record
 from sandbox.view.terminal import printable
@@ -100,7 +91,7 @@ class Documents:
             if before == record.fetches:
                 return None
         if isinstance(record, Exchange):
-            return asdict(record)
+            return exchange_as_json(record)
         if isinstance(record, Block):
             return {"event": _NAMES[Block], **record_as_json(record, secrets=self._secrets)}
         return {"event": _NAMES[type(record)], **asdict(record)}

@@ -5,17 +5,8 @@ from collections import Counter, deque
 
 from rich.text import Text
 
-from sandbox.events import (
-    Dropped,
-    FilterRefused,
-    FilterState,
-    FilterSwapped,
-    LogRecord,
-    TapState,
-    TokenFetched,
-    TokenState,
-    Told,
-)
+from sandbox.events.stack import LogRecord
+from sandbox.events.watch import Dropped, FilterRefused, FilterState, FilterSwapped, TapState, TokenFetched, TokenState, Told
 from sandbox.observe.panic import Block
 from sandbox.observe.redact import redact
 from sandbox.view.logs import describe_consequence

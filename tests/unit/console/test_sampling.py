@@ -51,6 +51,12 @@ def test_a_burst_does_no_harm_and_a_load_does() -> None:
     assert clock.is_wrong(int(RATE))
 
 
+def test_after_a_burst_whoever_comes_is_shown_all() -> None:
+    clock = Clock()
+    assert not clock.is_wrong(int(BURST))
+    assert clock.choose(0) == 1
+
+
 def test_too_far_behind() -> None:
     clock = Clock()
     assert not clock.is_wrong(0, MAX_BEHIND)

@@ -1,6 +1,8 @@
 """What one viewer gets, in which order, and in how many bytes: without Envoy."""
 
 import asyncio
+import json
+from dataclasses import asdict
 from itertools import takewhile
 
 import pytest
@@ -20,7 +22,7 @@ from sandbox.console.viewers import (
     Audience,
     Viewer,
 )
-from sandbox.observe.exchange import Exchange, make_way
+from sandbox.observe.exchange import Exchange, dump_exchange, make_way
 
 TAP = {"attached": True, "share": 1, "reason": None}
 
@@ -153,8 +155,8 @@ def test_some_at_a_time() -> None:
 
 def test_a_text_is_made_once_for_all_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    dump = holding.dump_exchange
-    monkeypatch.setattr(holding, "dump_exchange", lambda one: made.append(one.id) or dump(one))
+    dump = holding.dump
+    monkeypatch.setattr(holding, "dump", lambda one: made.append(one.id) or dump(one))
     audience, viewers = Audience(), [Viewer(secrets=secrets) for secrets in (False, True, False, True)]
     for viewer in viewers:
         audience.join(viewer, since_s=None)
@@ -183,3 +185,13 @@ def test_a_long_silence_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
         return await anext(Viewer(secrets=False).texts())
 
     assert asyncio.run(first()).startswith(b":")
+
+
+@pytest.mark.parametrize("text", ["a", "é\u2028\x85\x1c", "\ud800", "\x7f\r\n\0"])
+def test_what_is_told_is_the_record_on_one_line(text: str) -> None:
+    headers = ((":path", text), (text, text))
+    for one in (exchange(path=text, request=make_way(headers, headers[:1])), exchange(response=None, status=None)):
+        dumped = holding.dump(one)
+        assert dumped.isascii()
+        assert len(dumped.splitlines()) == 1
+        assert json.loads(dumped) == json.loads(dump_exchange(one)) == json.loads(json.dumps(asdict(one)))
