@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.children import signal_group, start_child
 from sandbox.engines.docker.compose.failures import explain
 from sandbox.engines.docker.discovery.find import INSTALL_HINT
 from sandbox.engines.marks import MARK
@@ -43,13 +44,8 @@ class Compose:
         """
         command = ["docker", "compose", "--progress", "json", "--project-name", self.name, "--file", str(self.file), *words]
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,  # what a builder says
-                stderr=subprocess.STDOUT,
-                process_group=0,
-                env={**os.environ, **self.environment, **variables, MARK: str(self.mark)},
+            process = start_child(
+                command, folder=None, environment={**os.environ, **self.environment, **variables, MARK: str(self.mark)}
             )
         except OSError as error:
             raise PreconditionError(f"the program `docker` does not run: {error.strerror}", hint=INSTALL_HINT) from error
@@ -109,9 +105,9 @@ class ComposeRun:
         if self._process.poll() is not None:
             return
         try:
-            os.killpg(self._process.pid, signal.SIGTERM)
+            signal_group(self._process, signal.SIGTERM)
             self.wait(END_TIMEOUT_S)
         finally:
             if self._process.poll() is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
+                signal_group(self._process, signal.SIGKILL)
                 self.wait(END_TIMEOUT_S)
