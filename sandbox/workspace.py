@@ -20,6 +20,13 @@ HOME = _BUNDLED if _BUNDLED.is_dir() else _PACKAGE.parent
 
 MODULE_KINDS = ("tinygo", "go")
 """The builds of the filter that a project ships; the first is the one that runs unless the settings ask for another."""
+SOURCE = "source"
+"""What else can be asked for: the project's own filter, built anew at each start."""
+
+TEMPLATES = _PACKAGE / "templates"
+"""What a new project begins with: a folder for each of `LANGUAGES`, and `common` for all of them."""
+LANGUAGES = ("go", "c", "assemblyscript")
+"""In which a filter can begin; the first is the one that does unless another is asked for."""
 
 
 def _module_name(kind: str) -> str:
@@ -178,6 +185,11 @@ class State:
         return self.root / "build"
 
     @property
+    def builds(self) -> Path:
+        """The modules that were built from this project's source, by content."""
+        return self.root / "builds"
+
+    @property
     def alive(self) -> Path:
         """A lock that every process of the stack holds as long as it lives."""
         return self.root / ALIVE
@@ -196,6 +208,8 @@ class State:
 RUN_ENVOY_YAML = "envoy.yaml"
 RUN_FILTER_YAML = "xds/filter.yaml"
 RUN_MODULES = "xds/modules"
+RUN_PARKED = "xds/parked"
+RUN_HISTORY = "xds/history/versions.json"
 RUN_ADMIN_SOCKET = "admin/envoy.sock"
 """Names inside the run folder, which is Envoy's working folder; envoy.yaml says the same."""
 RUN_PLAN = "plan.json"
@@ -225,9 +239,19 @@ def named_state_folder() -> Path | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
-    """The folder with what a bundle brought for want of it on this machine; all of the user's projects share it."""
+    """A folder that all of the user's projects share: what a bundle brought for want of it on this machine, and Go's caches."""
 
     root: Path
+
+    @property
+    def go_build(self) -> Path:
+        """What Go has compiled: GOCACHE."""
+        return self.root / "go" / "build"
+
+    @property
+    def go_modules(self) -> Path:
+        """The modules that Go has downloaded: GOMODCACHE."""
+        return self.root / "go" / "modules"
 
     def envoy(self, version: str) -> Path:
         """Envoy's program, in a folder of its own."""

@@ -90,9 +90,11 @@ def _new_enough(program: Path) -> Tool:
 def _ask(program: Path, hint: str) -> str:
     """What `program version` says.
 
-    It runs outside of any module, and with GOTOOLCHAIN=local: else Go would load the version that a go.mod nearby asks for.
+    It runs outside of any module, and with GOTOOLCHAIN=local: else Go would load the version that a go.mod nearby asks for. A
+    GOROOT is of another Go, if it is of any.
     """
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off"}
+    environment.pop("GOROOT", None)
     try:
         done = subprocess.run(
             [program, "version"],

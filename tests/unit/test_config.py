@@ -1,6 +1,6 @@
 import pytest
 
-from sandbox.config import foreign_variables, load_settings
+from sandbox.config import FilterSettings, foreign_variables, load_settings
 from sandbox.errors import ConfigError
 
 
@@ -72,3 +72,40 @@ def test_a_file_that_cannot_be_read(tmp_path):
 def test_a_file_that_holds_no_settings(tmp_path, text):
     with pytest.raises(ConfigError, match=r"sandbox\.yaml"):
         settings(tmp_path, text)
+
+
+def test_what_the_filter_is_built_from(tmp_path):
+    assert settings(tmp_path).filter == FilterSettings(source="filter", build="", output="")
+    text = "workers: 3\nfilter:\n  build: make\n  output: out/x.wasm\n  source:\n"
+    merged = settings(tmp_path, text)
+    assert merged.filter == FilterSettings(source="filter", build="make", output="out/x.wasm")
+    assert (merged.workers, merged.origins["filter"]) == (3, str(tmp_path / "sandbox.yaml"))
+    assert settings(tmp_path, "filter: {source: src}").filter.source == "src"
+    assert settings(tmp_path, "filter:\n").origins["filter"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("filter: {sorce: x}", "unknown setting 'filter.sorce'", "did you mean filter.source?"),
+        ("filter: {colour: x}", "unknown setting 'filter.colour'", "known: filter.source, filter.build, filter.output"),
+        ("filter: {build: make}", r"filter\.build needs filter\.output, too", "filter: {"),
+        ("filter: {output: x}", r"filter\.output needs filter\.build, too", "filter: {"),
+        ("filter: {build: [make, x], output: x}", r"filter\.build must be a command, not \['make', 'x'\]", "filter: {"),
+        ("filter: {source: 3}", r"filter\.source must be a folder, not 3", "filter: {"),
+        ("filter: {build: make, output: ''}", r"filter\.output must be a file, not ''", "filter: {"),
+        ("filter: {3: x}", r"unknown setting 'filter\.3'", "known: "),
+        ("filter: make", r"filter must hold settings \(source, build, output\), not 'make'", "filter: {"),
+        ("fliter: {source: x}", "unknown setting 'fliter'", "did you mean filter?"),
+    ],
+)
+def test_what_the_filter_is_built_from_is_checked(tmp_path, text, said, hint):
+    with pytest.raises(ConfigError, match=rf"sandbox\.yaml: {said}") as caught:
+        settings(tmp_path, text)
+    assert caught.value.hint.startswith(hint)
+
+
+def test_what_the_filter_is_built_from_is_in_the_file_or_nowhere(tmp_path):
+    with pytest.raises(ConfigError, match=r"SANDBOX_FILTER: .* sandbox\.yaml only"):
+        settings(tmp_path, environment={"SANDBOX_FILTER": "x"})
+    assert foreign_variables({"SANDBOX_FILTERS": "x", "SANDBOX_FILTER": "x"}) == ("SANDBOX_FILTERS",)
