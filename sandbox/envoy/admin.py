@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
+from sandbox.envoy.admin_socket import open_answer
 from sandbox.envoy.log_levels import check_changes, parse_levels, resolve_changes
 from sandbox.errors import StackError
 from sandbox.stack import FILTER_NAME
@@ -16,11 +18,14 @@ from sandbox.stack import FILTER_NAME
 if TYPE_CHECKING:
     import httpx2
 
-_FETCH = f"wasmcustom.{FILTER_NAME}.fetch."
+FETCH = f"wasmcustom.{FILTER_NAME}.fetch."
 _TOKEN_AGE = f"wasmcustom.{FILTER_NAME}.token_age_seconds"
 _DISCOVERY = f"extension_config_discovery.http_filter.{FILTER_NAME}."
 # Source: Envoy 1.40, names as /stats prints them. `version_text` is `<sha256 of the module>-<of the configuration>`.
 _VERSION_TEXT = re.compile(r"([0-9a-f]{64})-[0-9a-f]{12}")
+
+_UNREACHABLE = "Envoy's admin interface can't be reached: Envoy is not running, or just starting"
+_BROKEN_OFF = "Envoy's admin interface broke the connection off"
 
 TAP_ID = "exchanges"
 """What both taps in envoy.yaml are called for the admin interface."""
@@ -91,13 +96,16 @@ class FilterFacts:
     token_age_s: int | None
 
 
+def parse_fetches(stats: Mapping[str, int | str]) -> dict[str, int]:
+    """How many fetches of the token ended how since Envoy started, whichever filter made them."""
+    return {name.removeprefix(FETCH): value for name, value in stats.items() if name.startswith(FETCH) and isinstance(value, int)}
+
+
 def parse_filter(stats: Mapping[str, int | str]) -> FilterFacts:
     """Find the filter in what `FILTER_STATS` selects."""
     version = stats.get(f"{_DISCOVERY}version_text")
     match = _VERSION_TEXT.fullmatch(version) if isinstance(version, str) else None
-    fetches = {
-        name.removeprefix(_FETCH): value for name, value in stats.items() if name.startswith(_FETCH) and isinstance(value, int)
-    }
+    fetches = parse_fetches(stats)
     return FilterFacts(
         version=str(version) if version else None,
         module_sha256=match[1] if match else None,
@@ -116,6 +124,7 @@ class AdminClient:
         """`socket` is a path of at most about 100 bytes; a relative one is that much shorter."""
         import httpx2
 
+        self._socket = socket
         self._client = httpx2.AsyncClient(
             transport=httpx2.AsyncHTTPTransport(
                 uds=socket,
@@ -136,10 +145,10 @@ class AdminClient:
 
         Raises: AdminError after `timeout_s` seconds in all.
         """
+        target = f"{path}?{urlencode(query, quote_via=quote)}" if query else path
         try:
-            async with asyncio.timeout(timeout_s):
-                async with self._stream(path, query=query, timeout_s=None, method=method) as answer:
-                    return await answer.aread()
+            async with asyncio.timeout(timeout_s), self._ask(method, target) as (_, pieces):
+                return b"".join([piece async for piece in pieces])
         except TimeoutError:
             raise AdminError(f"Envoy's admin interface did not answer within {timeout_s:g} s", busy=True) from None
 
@@ -149,8 +158,18 @@ class AdminClient:
 
         Raises: AdminError, also from reading the body.
         """
-        async with self._stream(path, query=query, timeout_s=timeout_s) as answer:
-            yield answer
+        import httpx2
+
+        url = httpx2.URL(path)
+        try:
+            async with self._client.stream("GET", url.copy_with(query=query) if query else url, timeout=timeout_s) as answer:
+                yield answer
+        except httpx2.TimeoutException:
+            raise AdminError(f"Envoy's admin interface was silent for {timeout_s:g} s", busy=True) from None
+        except httpx2.ConnectError:
+            raise AdminError(_UNREACHABLE) from None
+        except httpx2.TransportError:
+            raise AdminError(_BROKEN_OFF) from None
 
     async def log_levels(self, changes: Mapping[str, str] | None = None, *, timeout_s: float) -> Mapping[str, str]:
         """The level of each of Envoy's loggers, after `changes` to them (see `envoy.log_levels`): all are made, or none.
@@ -188,36 +207,23 @@ class AdminClient:
         sink = {"format": "JSON_BODY_AS_BYTES", "streaming_admin": {}}
         output = {"streaming": True, "max_buffered_rx_bytes": 0, "max_buffered_tx_bytes": 0, "sinks": [sink]}
         body = {"config_id": TAP_ID, "tap_config": {"match": match, "output_config": output}}
-        async with self._stream("/tap", query=None, timeout_s=None, method="POST", body=body) as answer:
-            if answer.status_code != 200:
-                reason = (await answer.aread()).decode(errors="replace")
+        async with self._ask("POST", "/tap", body) as (status, pieces):
+            if status != 200:
+                reason = b"".join([piece async for piece in pieces]).decode(errors="replace")
                 raise AdminError(f"Envoy does not let us watch: {reason}")
-            yield answer.aiter_raw()
+            yield pieces
 
     @asynccontextmanager
-    async def _stream(
-        self,
-        path: str,
-        *,
-        query: bytes | Mapping[str, str] | None,
-        timeout_s: float | None,
-        method: str = "GET",
-        body: Mapping[str, Any] | None = None,
-    ) -> AsyncGenerator["httpx2.Response"]:
-        import httpx2
-
-        url = httpx2.URL(path)
-        url = url.copy_with(query=query) if isinstance(query, bytes) and query else url
-        params = query if isinstance(query, Mapping) else None
+    async def _ask(
+        self, method: str, target: str, body: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[tuple[int, AsyncIterator[bytes]]]:
         try:
-            async with self._client.stream(method, url, params=params, json=body, timeout=timeout_s) as answer:
+            async with open_answer(self._socket, method, target, body) as answer:
                 yield answer
-        except httpx2.TimeoutException:
-            raise AdminError(f"Envoy's admin interface was silent for {timeout_s:g} s", busy=True) from None
-        except httpx2.ConnectError:
-            raise AdminError("Envoy's admin interface can't be reached: Envoy is not running, or just starting") from None
-        except httpx2.TransportError:
-            raise AdminError("Envoy's admin interface broke the connection off") from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise AdminError(_UNREACHABLE) from None
+        except OSError:
+            raise AdminError(_BROKEN_OFF) from None
 
 
 def _ends(suffix: str) -> Mapping[str, Any]:

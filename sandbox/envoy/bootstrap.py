@@ -4,8 +4,6 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from sandbox.errors import ConfigError
 from sandbox.stack import BYPASS, FILTER_NAME, INGRESS, JWT_API, UPSTREAM, Address
 
@@ -13,18 +11,18 @@ ANY_INTERFACE = "0.0.0.0"  # noqa: S104 - of a container, of which only named po
 _LISTENERS = (INGRESS.name, BYPASS.name)
 _CLUSTERS = (UPSTREAM.name, JWT_API.name)
 
-# libyaml's loader and dumper, where PyYAML was built with it, are ten times as fast.
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: type[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
 
 def load_yaml(text: str, name: str) -> dict[str, Any]:
     """Parse a YAML mapping.
 
     Raises: ConfigError with the line and column of what is wrong.
     """
+    import yaml
+
+    # libyaml's loader, where PyYAML was built with it, is ten times as fast; its dumper too.
+    loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, chosen above
+        value = yaml.load(text, Loader=loader)  # noqa: S506 - a safe one
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -37,7 +35,10 @@ def load_yaml(text: str, name: str) -> dict[str, Any]:
 
 def dump_yaml(value: Mapping[str, Any]) -> bytes:
     """Write YAML in the order of the mapping."""
-    return bytes(yaml.dump(value, Dumper=_Dumper, sort_keys=False, encoding="utf-8"))
+    import yaml
+
+    dumper: type[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    return bytes(yaml.dump(value, Dumper=dumper, sort_keys=False, encoding="utf-8"))
 
 
 def place_addresses(text: str, addresses: Mapping[str, Address], name: str) -> bytes:

@@ -9,10 +9,10 @@ from typing import Any
 
 from sandbox.envoy.bootstrap import dump_yaml, load_yaml
 from sandbox.errors import ConfigError
-from sandbox.stack import FILTER_NAME
+from sandbox.stack import FILTER_NAME, MAX_MODULE_BYTES
 
-MAX_MODULE_BYTES = 64 * 1024 * 1024
 _WASM_MAGIC = b"\0asm"
+_STRING_VALUE = "type.googleapis.com/google.protobuf.StringValue"
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:h|ms|m|s|us|µs|ns)")
 _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _DEFAULT_TICK = "15s"
@@ -41,42 +41,50 @@ class FilterResource:
 
     version: str
     module_sha256: str
-    module_name: str
     text: bytes
     injected: Injected
 
 
-def render_filter(text: str, module: bytes, name: str, *, modules_folder: str) -> FilterResource:
-    """Fill the module's hash into filter.yaml.
+def check_module(module: bytes, *, hint: str = "") -> str:
+    """Whether these bytes can be a module at all; returns their SHA-256.
 
-    Raises: ConfigError when the module is no Wasm, or the file is not the resource of our filter.
+    Raises: ConfigError.
     """
     if not module.startswith(_WASM_MAGIC):
         raise ConfigError(
             f"the filter module is no WebAssembly: it begins with {module[:4]!r}, not {_WASM_MAGIC!r}",
-            hint="git checkout filter/prebuilt",
+            hint=hint or "sandbox check FILE",
         )
     if len(module) > MAX_MODULE_BYTES:
         raise ConfigError(f"the filter module has {len(module)} bytes; at most {MAX_MODULE_BYTES} are loaded")
+    return hashlib.sha256(module).hexdigest()
+
+
+def render_filter(
+    text: str, module_sha256: str, name: str, *, modules_folder: str, configuration: str | None = None
+) -> FilterResource:
+    """Fill the module's hash into filter.yaml, and another plugin configuration where one is given.
+
+    Raises: ConfigError when the file is not the resource of our filter.
+    """
     resource = load_yaml(text, name)
     try:
         [item] = resource["resources"]
         called = item["name"]
         config = item["typed_config"]["config"]
         code = config["vm_config"]["code"]["local"]
+        code["filename"] = f"{modules_folder}/{module_sha256}.wasm"
     except (KeyError, TypeError, ValueError):
         raise ConfigError(f"{name} must hold one Wasm filter with config.vm_config.code.local", hint=f"git diff {name}") from None
     if called != FILTER_NAME:
         raise ConfigError(f"{name}: the resource is named {called!r}, the sandbox needs {FILTER_NAME!r}", hint=f"git diff {name}")
-    sha256 = hashlib.sha256(module).hexdigest()
-    module_name = f"{sha256}.wasm"
-    code["filename"] = f"{modules_folder}/{module_name}"
+    if configuration is not None:
+        config["configuration"] = {"@type": _STRING_VALUE, "value": configuration}
     resource.pop("version_info", None)
-    version = f"{sha256}-{hashlib.sha256(json.dumps(resource, sort_keys=True).encode()).hexdigest()[:12]}"
+    version = f"{module_sha256}-{hashlib.sha256(json.dumps(resource, sort_keys=True).encode()).hexdigest()[:12]}"
     return FilterResource(
         version=version,
-        module_sha256=sha256,
-        module_name=module_name,
+        module_sha256=module_sha256,
         text=dump_yaml({"version_info": version, **resource}),
         injected=_injected(config.get("configuration")),
     )
