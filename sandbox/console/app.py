@@ -14,11 +14,13 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from sandbox.console import filters
 from sandbox.console.access import READ_METHODS, Gate, find_token_refusal, load_token
 from sandbox.console.clients import open_clients
 from sandbox.console.levels import BODY, Levels, change_levels, list_levels
 from sandbox.console.levels import PATH as LEVELS_PATH
 from sandbox.console.proxy import OFFERED, WITHHELD, AdminPage
+from sandbox.console.responses import NO_ANSWER, OF_CHANGE, REFUSALS, TOO_LATE, Problem
 from sandbox.console.settings import Settings
 from sandbox.console.status import PATIENCE_S, Status, gather_status
 from sandbox.stack import JWT_API, UPSTREAM
@@ -26,12 +28,6 @@ from sandbox.stack import JWT_API, UPSTREAM
 DESCRIPTION = """What the stack is doing, and Envoy's admin pages as far as they change nothing.
 
 Only requests for a known `Host` that do not come from a page of another site are answered."""
-
-
-class Problem(BaseModel):
-    """Why there is no other answer."""
-
-    error: str = Field(description="One sentence for a person", examples=["this Host is not served here"])
 
 
 class Health(BaseModel):
@@ -47,25 +43,19 @@ class Index(BaseModel):
     envoy: dict[str, str] = Field(description="Envoy's own pages: path to what is found there")
 
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "No Host header, or a malformed one"},
-    403: {"model": Problem, "description": "The request comes from a page of another site"},
-    421: {"model": Problem, "description": "The Host is not one that is served here"},
-}
-_NO_ANSWER: dict[int | str, dict[str, Any]] = {502: {"model": Problem, "description": "Who should know does not answer"}}
-_TOO_LATE: dict[int | str, dict[str, Any]] = {504: {"model": Problem, "description": "Envoy is silent for 10 s"}}
 _EXCHANGES_PATH = "/api/exchanges"
 _CONSOLE = {
     "/": "This list",
     _EXCHANGES_PATH: "Every request through the ingress, before and after the filter, as it happens (server-sent events)",
     "/api/jwks": "The public keys of the JWT API",
+    **filters.INDEX,
     LEVELS_PATH: "Envoy's log levels; POST changes them, with the project's token",
     "/api/status": "What Envoy, the filter, its token and the services are doing",
     "/healthz": "Whether the console answers",
     "/openapi.json": "All of this for programs",
 }
 
-router = APIRouter(responses=_REFUSALS)
+router = APIRouter(responses=REFUSALS)
 
 
 @router.get("/", summary="What there is", responses={200: {"model": Index}})
@@ -86,10 +76,10 @@ async def status(request: Request) -> JSONResponse:
     state = request.app.state
     settings: Settings = state.settings
     services = {JWT_API.name: settings.jwt_api_url, UPSTREAM.name: settings.upstream_url}
-    return JSONResponse((await gather_status(state.admin, state.http, services)).model_dump())
+    return JSONResponse((await gather_status(state.admin, state.http, services, state.stage)).model_dump())
 
 
-@router.get("/api/jwks", summary="The JWT API's public keys", responses=_NO_ANSWER)
+@router.get("/api/jwks", summary="The JWT API's public keys", responses=NO_ANSWER)
 async def jwks(request: Request) -> Response:
     """Pass the JWK set on, so that a token can be verified without reaching the JWT API itself."""
     import httpx2
@@ -153,21 +143,19 @@ async def exchanges(
     return _Endless(texts(), media_type="text/event-stream")
 
 
-_OF_LEVELS = {200: {"model": Levels}} | _NO_ANSWER | _TOO_LATE
-_OF_CHANGE: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "No such logger, no such level, or no such body; nothing was changed"},
-    401: {"model": Problem, "description": "Not the project's token"},
-    413: {"model": Problem, "description": "The body is too large"},
-}
+_OF_LEVELS: dict[int | str, dict[str, Any]] = {200: {"model": Levels}} | NO_ANSWER | TOO_LATE
 router.add_api_route(LEVELS_PATH, list_levels, methods=["GET"], summary="Envoy's log levels", responses=_OF_LEVELS)
 router.add_api_route(
     LEVELS_PATH,
     change_levels,
     methods=["POST"],
     summary="Change Envoy's log levels, live",
-    responses=_OF_LEVELS | _OF_CHANGE,
+    responses=_OF_LEVELS | OF_CHANGE,
     openapi_extra=dict(BODY),
 )
+
+
+filters.register(router)
 
 
 def _page(path: str) -> Callable[[Request], Awaitable[AdminPage]]:
@@ -188,7 +176,7 @@ for _path, _summary in OFFERED.items():
         description="Envoy's own page; its query parameters are in `/help`.",
         tags=["envoy"],
         response_class=Response,
-        responses=_NO_ANSWER | _TOO_LATE,
+        responses=NO_ANSWER | TOO_LATE,
     )
 
 
@@ -223,8 +211,12 @@ async def _problem(request: Request, error: Exception) -> JSONResponse:
         reason = f"{path} {WITHHELD[path]}"
     elif error.status_code == 404:
         reason = "there is nothing at this path; GET / lists what there is"
-    elif error.status_code == 405 and path == LEVELS_PATH:
+    elif error.status_code == 405 and path in (LEVELS_PATH, filters.PATH):
         reason = f"only {', '.join(READ_METHODS)} and POST are served here"
+    elif error.status_code == 405 and path == filters.ROLLBACK_PATH:
+        reason = "only POST is served here"
+    elif error.status_code == 405 and path.startswith(f"{filters.PATH}/"):
+        reason = "only PUT is served here"
     elif error.status_code == 405 and path == _EXCHANGES_PATH:
         reason = "only GET is served here: it never ends, and nothing at this path changes anything"
     elif error.status_code == 405:

@@ -5,12 +5,15 @@ import ssl
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
 from sandbox.console.exchanges import Exchanges
 from sandbox.console.settings import Settings
+from sandbox.console.swapping import Swapper
 from sandbox.envoy.admin import AdminClient
+from sandbox.envoy.stage import Stage
 
 
 class Lookups(ThreadPoolExecutor):
@@ -23,13 +26,15 @@ class Lookups(ThreadPoolExecutor):
 
 @asynccontextmanager
 async def open_clients(app: FastAPI) -> AsyncGenerator[None]:
-    """Set `app.state.admin`, `app.state.exchanges` and `app.state.http`."""
+    """Set `app.state.admin`, `exchanges`, `stage`, `swapper` and `http`."""
     import httpx2
 
     settings: Settings = app.state.settings
     asyncio.get_running_loop().set_default_executor(Lookups(max_workers=4))
     app.state.admin = AdminClient(settings.admin_socket)
     app.state.exchanges = Exchanges(app.state.admin)
+    app.state.stage = Stage(Path())
+    app.state.swapper = Swapper(app.state.stage, app.state.admin)
     # All is plain HTTP: trusting no authority saves reading the list of all of them.
     async with httpx2.AsyncClient(trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as app.state.http:
         yield

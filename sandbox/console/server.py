@@ -6,6 +6,7 @@ The HTTP client is slow to import, and is imported when the application starts.
 import os
 import socket
 from logging import getLogger
+from pathlib import Path
 
 import uvicorn
 import uvicorn.lifespan.on
@@ -16,6 +17,7 @@ from sandbox.console.app import create_app
 from sandbox.console.logs import start_logging
 from sandbox.console.seed import seed
 from sandbox.console.settings import load_settings
+from sandbox.envoy.stage import Stage
 from sandbox.errors import ConfigError, PreconditionError
 
 GRACE_S = 0.3
@@ -35,6 +37,7 @@ def serve(sock: socket.socket) -> None:
     try:
         settings = load_settings(os.environ)
         version = seed(settings)
+        Stage(Path()).mend()
         app = create_app(settings)
     except (ConfigError, PreconditionError) as error:
         _log.error("%s", error)

@@ -26,7 +26,8 @@ _URL = re.compile(r"http://[^\s/?#@]+")
 class Settings:
     """Everything the console can be told. Without `token_file` there is no token, and nobody may change anything.
 
-    `seed_filter` (filter.yaml) and `seed_module` are what it lays into Envoy's folder when it starts, which is its own then.
+    `seed_filter` (filter.yaml), from `seed_configured_by`, and `seed_module`, from `seed_origin`, are what it lays into Envoy's
+    folder when it starts, which is its own then.
     """
 
     admin_socket: str = RUN_ADMIN_SOCKET
@@ -35,6 +36,8 @@ class Settings:
     token_file: Path | None = None
     seed_filter: Path | None = None
     seed_module: Path | None = None
+    seed_origin: str = "tinygo"
+    seed_configured_by: str = ""
     allowed_hosts: tuple[str, ...] = DEFAULT_HOSTS
 
 
@@ -51,6 +54,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         token_file=_path(environ.get("CONSOLE_TOKEN_FILE", "")),
         seed_filter=_path(environ.get("CONSOLE_SEED_FILTER", "")),
         seed_module=_path(environ.get("CONSOLE_SEED_MODULE", "")),
+        seed_origin=environ.get("CONSOLE_SEED_ORIGIN", "") or default.seed_origin,
+        seed_configured_by=environ.get("CONSOLE_SEED_CONFIGURED_BY", ""),
         allowed_hosts=DEFAULT_HOSTS + _hosts("CONSOLE_ALLOWED_HOSTS", environ.get("CONSOLE_ALLOWED_HOSTS", "")),
     )
 

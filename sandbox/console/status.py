@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from sandbox.envoy import admin
 from sandbox.envoy.admin import AdminClient, AdminError
+from sandbox.envoy.stage import Stage
 from sandbox.stack import FILTER_NAME
 
 if TYPE_CHECKING:
@@ -41,6 +42,19 @@ class ServiceStatus(BaseModel):
     detail: str = Field(description="The HTTP status of its health check, or why there is none", examples=["200"])
 
 
+class WantedFilter(BaseModel):
+    """The filter that Envoy was given last and took, and what its configuration says that it injects."""
+
+    version: str
+    origin: str = Field(description="Where it came from, for people", examples=["tinygo"])
+    since_s: float = Field(description="When it went live, seconds since the epoch")
+    inject: str = Field(examples=["response"])
+    token_header: str
+    marker_header: str
+    tick_s: float | None
+    fetches_before: dict[str, int] = Field(description="How many fetches had ended how, when it went live")
+
+
 class FilterStatus(BaseModel):
     """The filter that Envoy runs. Null: Envoy did not say."""
 
@@ -51,6 +65,7 @@ class FilterStatus(BaseModel):
     module_sha256: str | None
     rejected: int | None = Field(description="Updates that Envoy refused since it started")
     failed: int | None = Field(description="Updates that Envoy could not even read")
+    wanted: WantedFilter | None = Field(description="The one that it is to run; null where nothing was laid out for Envoy here")
 
 
 class TokenStatus(BaseModel):
@@ -69,11 +84,11 @@ class Status(BaseModel):
     token: TokenStatus
 
 
-async def gather_status(client: AdminClient, http: "httpx2.AsyncClient", services: dict[str, str]) -> Status:
+async def gather_status(client: AdminClient, http: "httpx2.AsyncClient", services: dict[str, str], stage: Stage) -> Status:
     """Ask Envoy and every service (name to URL), for `PATIENCE_S` at most. What does not answer is no error here."""
     envoy, (filter_, token), answers = await asyncio.gather(
         _ask_envoy(client),
-        _ask_filter(client),
+        _ask_filter(client, _wanted(stage)),
         asyncio.gather(*(_ask_service(http, url) for url in services.values())),
     )
     return Status(envoy=envoy, services=dict(zip(services, answers, strict=True)), filter=filter_, token=token)
@@ -88,7 +103,24 @@ async def _ask_envoy(client: AdminClient) -> EnvoyStatus:
     return EnvoyStatus(state=info.state, version=info.version, uptime_s=info.uptime_s, workers=info.workers, detail=None)
 
 
-async def _ask_filter(client: AdminClient) -> tuple[FilterStatus, TokenStatus]:
+def _wanted(stage: Stage) -> WantedFilter | None:
+    history = stage.read_history()
+    if history is None:
+        return None
+    live = history.live
+    return WantedFilter(
+        version=live.version,
+        origin=live.origin,
+        since_s=live.since_s,
+        inject=live.injected.where,
+        token_header=live.injected.token_header,
+        marker_header=live.injected.marker_header,
+        tick_s=live.injected.tick_s,
+        fetches_before=dict(live.fetches_before),
+    )
+
+
+async def _ask_filter(client: AdminClient, wanted: WantedFilter | None) -> tuple[FilterStatus, TokenStatus]:
     query = {"format": "json", "filter": admin.FILTER_STATS}
     try:
         stats = await client.read("/stats", timeout_s=PATIENCE_S, query=query)
@@ -102,6 +134,7 @@ async def _ask_filter(client: AdminClient) -> tuple[FilterStatus, TokenStatus]:
             module_sha256=facts.module_sha256,
             rejected=facts.rejected,
             failed=facts.failed,
+            wanted=wanted,
         ),
         TokenStatus(age_s=facts.token_age_s, fetches=dict(facts.fetches)),
     )
