@@ -1,0 +1,1 @@
+"""`dev`: a saved file is built and swapped in, again and again."""
