@@ -18,7 +18,7 @@ down: ## End the sandbox; nothing is left, keys and logs included
 	@test ! -x $(BIN)/sandbox || $(BIN)/sandbox down --volumes
 
 test: $(DEV_STAMP) test-go ## Run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
 test-go: $(DEV_STAMP) ## Run the filter's tests: as Go, in the TinyGo module, in the Go module
 	cd filter && GOTOOLCHAIN=local GOFLAGS= ../$(BIN)/go vet ./... && GOTOOLCHAIN=local GOFLAGS= ../$(BIN)/go test ./...
@@ -29,12 +29,12 @@ lint: $(DEV_STAMP) ## Check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
-	@unformatted=$$($$($(BIN)/go env GOROOT)/bin/gofmt -l filter benchmarks); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted=$$($$($(BIN)/go env GOROOT)/bin/gofmt -l filter benchmarks sandbox/templates); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 
 format: $(DEV_STAMP) ## Format the Python and the Go code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$$($(BIN)/go env GOROOT)/bin/gofmt -w filter benchmarks
+	$$($(BIN)/go env GOROOT)/bin/gofmt -w filter benchmarks sandbox/templates
 
 docs: $(DEV_STAMP) ## Write what the documents take from the code
 	$(BIN)/python docs/generate.py

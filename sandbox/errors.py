@@ -3,6 +3,7 @@
 SandboxError          1   failed
 ├── ConfigError       2   usage, settings, envoy.yaml, a file that is not what it should be
 ├── PreconditionError 3   something on this machine is missing or taken: Envoy, a port, a folder
+├── BuildError        4   the filter does not build
 ├── StackError        5   the stack did not start, or stopped
 └── RefusedError      6   Envoy refused the filter
 
@@ -35,6 +36,12 @@ class PreconditionError(SandboxError):
     """This machine lacks something, or something else holds it."""
 
     exit_code = 3
+
+
+class BuildError(SandboxError):
+    """The filter does not build. `details` are what the compiler said."""
+
+    exit_code = 4
 
 
 class StackError(SandboxError):

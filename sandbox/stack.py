@@ -39,10 +39,21 @@ ENGINE_NAMES = ("auto", "docker", "local")
 """What can be asked for; `auto` is the best at hand."""
 
 ENVOY_VERSION = "1.40.0"
-"""Of the wheel that the local engine runs and of the image that Docker runs."""
+"""Of the wheel that the local engine runs and of the image that Docker runs, unless the settings ask for another."""
+
+ENVOY_VERSIONS = {"1.36": "1.36.4", "1.37": "1.37.0", "1.38": "1.38.2", "1.39": "1.39.3", "1.40": ENVOY_VERSION}
+"""Which version stands for a minor one: the newest whose wheel can run Wasm. That of 1.38.3 (Linux, x86-64) has no V8 in it."""
 
 FILTER_NAME = "token_injector"
 """The HTTP filter in envoy.yaml and its resource in filter.yaml. The console asks Envoy for it by this name."""
+
+PARKED_NAMES = ("parked_a", "parked_b")
+"""The filters in envoy.yaml that keep modules compiled, and their resources. A project may do without."""
+
+MAX_MODULE_BYTES = 64 * 1024 * 1024
+"""Of a filter; a larger one is not loaded."""
+MAX_ORIGIN_CHARS = 200
+"""Of where a filter came from, for people."""
 
 SERVICES = (ENVOY, JWT_API, UPSTREAM, CONSOLE)
 PUBLISHED = tuple(port for service in SERVICES for port in service.ports if port.published)
@@ -94,3 +105,9 @@ class Launch:
     listens: str = ""
     shares: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+
+
+def shorten(version: str) -> str:
+    """Of a filter's version as much as tells it from others: twelve digits of the module, and twelve of its configuration."""
+    sha256, _, configuration = version.partition("-")
+    return f"{sha256[:12]}-{configuration[:12]}"

@@ -1,13 +1,16 @@
 """Fixtures for tests that run real stacks. Whatever a test does, nothing of it may be left: that is checked after every test."""
 
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docker_engine import docker_engine
 from own_engine import own_engine
 from stacks import Sandbox, copy_project
+from xdist.scheduler import LoadScopeScheduling
 
 # Whoever started pytest may ignore these (nohup, a shell without job control), and an ignored signal is inherited by every
 # program started here; one with a handler is not.
@@ -17,6 +20,29 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 __all__ = ["docker_engine", "own_engine"]
 
 MakeSandbox = Callable[..., Sandbox]
+
+USES_DOCKER = re.compile(r"docker|test_bundle|test_engine_choice|test_cli_new|test_doctor\.py")
+MACHINE_WIDE = re.compile(r"/test_(dev|dev_sources|faults_ports|readme|wheel|workshop)\.py")
+"""They want the default ports, or all of the file events that this machine has."""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Of two workers one has all that shares the machine, a Docker engine above all. Of the other modules each is whole."""
+    return _Scheduling(config, log)
+
+
+class _Scheduling(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        if USES_DOCKER.search(nodeid) or MACHINE_WIDE.search(nodeid):
+            return "machine"
+        return nodeid.partition("::")[0]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have measured and recorded as a property."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
 
 
 def _check(made: list[Sandbox]) -> None:

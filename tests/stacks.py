@@ -22,6 +22,9 @@ import pexpect
 import psutil
 
 from sandbox.engines.docker.engine import compose_name
+from sandbox.session.context import open_client
+from sandbox.session.live import LiveFilter
+from sandbox.stack import Address, Endpoints
 from sandbox.workspace import HOME, Project, State
 
 T = TypeVar("T")
@@ -49,10 +52,15 @@ def until(state: Callable[[], T], *, timeout_s: float = SLACK_S, what: str = "")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, from below the range out of which the system hands them out itself."""
+    """Ports that nobody listens on, from below the range out of which the system hands them out itself.
+
+    Each of pytest's workers has a share of its own, for they are taken only later.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = 12_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     found: list[int] = []
     while len(found) < count:
-        number = random.randint(20_000, 32_000)
+        number = 20_000 + worker * share + random.randrange(share)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", number))
             if number not in found:
@@ -242,6 +250,13 @@ class Sandbox:
         supervisor = next(process for process in ours if process.ppid() == guard.pid)
         return guard, supervisor
 
+    @contextlib.contextmanager
+    def live_filter(self) -> "Iterator[LiveFilter]":
+        """The running stack's filter, as the verbs change it, without a process each time."""
+        host = {name: Address(host="127.0.0.1", port=port) for name, port in self.ports.items()}
+        with open_client(10.0) as client:
+            yield LiveFilter(client, Endpoints(inside={}, host=host), State(root=self.state))
+
     # What is left
 
     def leftovers(self) -> list[str]:
@@ -358,7 +373,8 @@ class Containers:
                 item.remove()
             if self._root != HOME:  # the image of this checkout is for the next test, too
                 for image in client.images.list(filters={"label": f"envoy-wasm-sandbox.project={self._root}"}):
-                    client.images.remove(image.id, force=True)
+                    with contextlib.suppress(APIError):  # another project with the same sources may run on it
+                        client.images.remove(image.id, force=True)
 
 
 def interrupt(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -> None:

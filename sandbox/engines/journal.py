@@ -9,16 +9,17 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 from sandbox.workspace import LOG, PREVIOUS_LOG
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
 POLL_S = 0.05
+STEP_BYTES = 64 * 1024
 
 
 class JournalWriter:
@@ -85,11 +86,25 @@ def _private(path: str, flags: int) -> int:
 
 
 def read_journal(
-    folder: Path, *, wanted: Callable[[LogRecord], bool], tail: int | None, while_: Callable[[], bool] | None
+    folder: Path,
+    *,
+    wanted: Callable[[LogRecord], bool],
+    tail: int | None,
+    while_: Callable[[], bool] | None,
+    since_s: float | None = None,
+    containing: Collection[str] = (),
 ) -> Iterator[LogRecord]:
-    """The `wanted` records, at most the last `tail`; then, as long as `while_` says so, what is written from there on."""
-    with contextlib.closing(_Reader(folder)) as reader:
+    """The `wanted` records, at most the last `tail`; then, as long as `while_` says so, what is written from there on.
+
+    Passed over unread, as far as that is quick: what was written before `since_s` (epoch, UTC), and where `containing` is given,
+    records with none of these texts.
+    """
+    with contextlib.closing(_Reader(folder, since_s, tuple(map(_written, containing)))) as reader:
         yield from _read(reader, wanted, tail, while_)
+
+
+def _written(text: str) -> bytes:
+    return json.dumps(text)[1:-1].encode()
 
 
 def _read(
@@ -110,9 +125,11 @@ def _read(
 class _Reader:
     """Reads the current file to its end, again and again, and follows it when the writer begins a new one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, since_s: float | None, containing: tuple[bytes, ...]) -> None:
         self._path = folder / LOG
         self._previous = folder / PREVIOUS_LOG
+        self._since_s = since_s
+        self._containing = containing
         self._file: BinaryIO | None = None
         self._rest = b""
 
@@ -124,7 +141,8 @@ class _Reader:
     def previous(self) -> Iterator[LogRecord]:
         """What stands in the file before the current one."""
         with contextlib.suppress(FileNotFoundError), self._previous.open("rb") as file:
-            yield from filter(None, map(_parse, file))
+            self._skip(file)
+            yield from filter(None, map(self._parse, file))
 
     def next(self) -> LogRecord | None:
         """The next whole record, or None when there is none yet."""
@@ -134,10 +152,11 @@ class _Reader:
                     self._file = self._path.open("rb")
                 except FileNotFoundError:
                     return None
+                self._skip(self._file)
             line = self._rest + self._file.readline()
             if line.endswith(b"\n"):
                 self._rest = b""
-                record = _parse(line)
+                record = self._parse(line)
                 if record:
                     return record
                 continue
@@ -150,6 +169,24 @@ class _Reader:
             self._file.close()
             self._file, self._rest = None, b""
 
+    def _parse(self, line: bytes) -> LogRecord | None:
+        if self._containing and not any(text in line for text in self._containing):
+            return None
+        return _parse(line)
+
+    def _skip(self, file: BinaryIO) -> None:
+        """Go to where the reading has to begin: not before the last line that is known to be too old."""
+        place = self._since_s and file.seek(0, os.SEEK_END)
+        while place:
+            place = max(place - STEP_BYTES, 0)
+            file.seek(place)
+            begun = len(file.readline()) if place else 0
+            time_s = _time_of(file.readline())
+            if time_s is not None and time_s < (self._since_s or 0.0):
+                place += begun
+                break
+        file.seek(place or 0)
+
 
 def _parse(line: bytes) -> LogRecord | None:
     """None for a line that is not whole: the disk was full, or the writer was killed in it."""
@@ -157,4 +194,11 @@ def _parse(line: bytes) -> LogRecord | None:
         time_s, service, text = json.loads(line)
         return LogRecord(time_s=float(time_s), service=str(service), line=str(text))
     except (ValueError, TypeError):
+        return None
+
+
+def _time_of(line: bytes) -> float | None:
+    try:
+        return float(line[1 : line.index(b",")])
+    except ValueError:
         return None

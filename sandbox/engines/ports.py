@@ -1,5 +1,6 @@
 """Ports on the loopback interface: take one, or say who holds it."""
 
+import contextlib
 import errno
 import socket
 from collections.abc import Collection, Sequence
@@ -10,6 +11,8 @@ from sandbox.errors import PreconditionError
 from sandbox.stack import ENVOY, PUBLISHED, SERVICES, Address, Endpoints
 
 HOST = "127.0.0.1"
+NEAR = 100
+"""How far from a port that is taken another one is looked for."""
 
 
 def listen(number: int) -> socket.socket | None:
@@ -80,34 +83,38 @@ def reserve(wanted: Sequence[WantedPort]) -> Reservation:
 def take_ports(wanted: Sequence[WantedPort], names: Collection[str]) -> tuple[dict[str, socket.socket], tuple[str, ...]]:
     """A listening socket for each of `names`, the wanted number where it is free; and a line for each that was not.
 
-    Raises: PreconditionError that names the holder of an exact port.
+    Raises: PreconditionError that names the holder of each exact port, and others that are free.
     """
     wishes = {name: WantedPort(name=name, number=0, exact=False) for name in names} | {want.name: want for want in wanted}
+    wished = {wish.number for wish in wishes.values()}
     listeners: dict[str, socket.socket] = {}
-    notices = []
-    try:
-        for want in sorted(wishes.values(), key=lambda want: not want.exact):
+    notices, refused, flags = [], [], []
+    with contextlib.ExitStack() as taken:
+        for want in sorted(wishes.values(), key=lambda want: (not want.exact, want.name)):
             listener = listen(want.number)
             if listener is None:
-                mine = (f"the {name}" for name, taken in listeners.items() if port_of(taken) == want.number)
+                mine = (f"the {name}" for name, held in listeners.items() if port_of(held) == want.number)
                 holder = next(mine, None) or holder_of(want.number)
-                listener = _listen_elsewhere(want, holder)
-                notices.append(f"port {want.number} is taken by {holder}: the {want.name} is on {port_of(listener)}")
-            listeners[want.name] = listener
-    except BaseException:
-        for listener in listeners.values():
-            listener.close()
-        raise
+                listener = _listen_elsewhere(want, wished)
+                if want.exact:
+                    refused.append(f"port {want.number} for the {want.name} is taken by {holder}")
+                    flags.append(f"--{want.name}-port {port_of(listener)}")
+                else:
+                    notices.append(f"port {want.number} is taken by {holder}: the {want.name} is on {port_of(listener)}")
+            listeners[want.name] = taken.enter_context(listener)
+        if refused:
+            raise PreconditionError("; ".join(refused), hint=f"sandbox up {' '.join(flags)}")
+        taken.pop_all()
     return listeners, tuple(notices)
 
 
-def _listen_elsewhere(want: WantedPort, holder: str) -> socket.socket:
-    if want.exact:
-        raise PreconditionError(
-            f"port {want.number} for the {want.name} is taken by {holder}",
-            hint=f"sandbox up --{want.name}-port {want.number + 1}",
-        )
-    listener = listen(0)
+def _listen_elsewhere(want: WantedPort, wished: Collection[int]) -> socket.socket:
+    """On the next free port that nobody wishes for, where it is one to be remembered; else on any."""
+    near = range(want.number + 1, min(want.number + NEAR, 65535)) if want.exact else ()
+    for number in (*(number for number in near if number not in wished), 0):
+        listener = listen(number)
+        if listener:
+            break
     if listener is None:
         raise PreconditionError("no free port is left on 127.0.0.1", hint="ss -ltn")
     return listener

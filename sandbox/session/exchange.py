@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandbox.errors import ConfigError, StackError
-from sandbox.events import Answer, Piece, Timing
+from sandbox.events.exchange import Answer, Piece, Timing
 from sandbox.observe.access import Access, settle
 from sandbox.observe.exchange import REQUEST_ID, Exchange, value_of
 from sandbox.observe.headers import Headers
 from sandbox.observe.token import decode_token
-from sandbox.session.console import read_jwks
+from sandbox.session.console import find_expected, read_jwks, read_status
 from sandbox.session.context import Context, open_client, running_stack
 from sandbox.session.expected import Expected, parse_expected, read_headers
 from sandbox.session.look import Watcher, find_access, watching
@@ -68,7 +68,8 @@ def send(context: Context, request: Request, *, repeat: int = 1) -> Iterator[Ans
     with open_client(REQUEST_TIMEOUT_S) as client, watching(context, client, endpoints, wanted=wanted) as watcher:
         client.headers.clear()
         client.headers.update({"user-agent": "sandbox-curl", "accept": "*/*"})
-        sender = _Sender(context, client, endpoints, parse_expected(found.labels or {}), watcher)
+        expected = find_expected(found, read_status(client, endpoints)) or parse_expected(found.labels or {})
+        sender = _Sender(context, client, endpoints, expected, watcher)
         for _ in range(repeat):
             yield from sender.send(request)
 
@@ -163,6 +164,8 @@ class _Sender:
         if value is not None:
             return replace(answer, unseen_because=problem, token=decode_token(value, read_jwks(self._client, self._endpoints)))
         marked = value_of(ours, injected.marker_header) is not None
+        if not self._expected.is_shipped and not marked:
+            return replace(answer, unseen_because=problem)
         missing = why_no_token(self._client, self._endpoints, self._expected, exchange, marked=marked)
         return replace(answer, unseen_because=problem, no_token_because=missing)
 

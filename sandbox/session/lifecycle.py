@@ -5,46 +5,63 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from sandbox.engines.base import PortTakenError, Run, StackState, WantedPort
-from sandbox.envoy.binary import envoy_version
 from sandbox.errors import ConfigError, RefusedError, StackError
-from sandbox.events import EngineEvent, Event, LogRecord, Notice, Ready, ServiceStarted, Step, Stopped
+from sandbox.events.stack import EngineEvent, LogRecord, Notice, Ready, ServiceStarted, Step, Stopped
+from sandbox.events.verb import Event
 from sandbox.files import load_json, write_json
-from sandbox.session.context import Context, running_stack, stack_lock
-from sandbox.session.drift import describe_drift, drift_labels
+from sandbox.session.console import TIMEOUT_S, find_expected, read_status
+from sandbox.session.context import Context, open_client, running_stack, stack_lock
+from sandbox.session.drift import describe_drift, drift_labels, version_of
 from sandbox.session.expected import Expected, parse_expected
+from sandbox.session.given import GivenConfiguration, GivenModule
 from sandbox.session.launch import Prepared, check_bootstrap, launches, prepare, render_files, write_console_token
 from sandbox.session.probe import Seen, await_ready
+from sandbox.session.provide import provide_envoy
 from sandbox.session.verdict import ServiceWatch
 from sandbox.stack import BYPASS, CONSOLE_PORT, INGRESS, PUBLISHED, Endpoints, service_names
 from sandbox.wait import Deadline
-from sandbox.workspace import remove_state
+from sandbox.workspace import SOURCE, remove_state
 
 START_ATTEMPTS = 3
 STOP_TIMEOUT_S = 10.0
 
 
-def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | LogRecord]:
+def up(
+    context: Context,
+    *,
+    foreground: bool,
+    keep: bool,
+    module: GivenModule | None = None,
+    configuration: GivenConfiguration | None = None,
+) -> Iterator[Event | LogRecord]:
     """Start the stack and prove that it works; with `foreground` stay and yield its log, ending it at the end.
+
+    `module` and `configuration` take the place of the project's own. Where the settings ask for its sources, those are built.
 
     Whatever interrupts this generator before `Ready`, nothing is left of the stack, unless `keep`.
 
     Raises: SandboxError of every kind.
     """
     yield from context.engine.prepare()
+    yield from provide_envoy(context)
+    module = module or (yield from _build_if_asked(context))
     deadline = Deadline(context.settings.timeout_s)
     run: Run | None = None
     try:
         with stack_lock(context.state, deadline):
             found = context.engine.find()
             if found.phase == "running":
-                yield from _already(context, found, deadline)
+                yield from _already(context, found, deadline, asked_for=module or configuration)
                 return
             if found.phase != "stopped":
                 yield Notice(text="cleaning up after a stack that crashed")
                 yield from context.engine.stop(deadline=Deadline(STOP_TIMEOUT_S))
-            prepared = prepare(context.project, context.settings)
+            prepared = prepare(context.project, context.settings, module, configuration)
             expected = Expected(
-                version=prepared.resource.version, module=prepared.module_kind, injected=prepared.resource.injected
+                version=prepared.resource.version,
+                module=prepared.module_kind,
+                injected=prepared.resource.injected,
+                configured_by=prepared.configured_by,
             )
             for attempt in range(START_ATTEMPTS):
                 endpoints, notices = context.engine.reserve(_wanted_ports(context, elsewhere=attempt > 0))
@@ -63,7 +80,7 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
             run.adopt(release=not foreground)
             run = run if foreground else None
         ready_at = time.time()
-        yield _ready(context, endpoints, expected, seen, deadline, already=False)
+        yield _ready(context, endpoints, expected, seen, deadline, envoy=prepared.envoy_version, already=False)
         if foreground:
             yield from context.engine.logs(services=(), since_s=ready_at, tail=None, follow=True)
             if context.engine.find().phase == "crashed":
@@ -74,6 +91,14 @@ def up(context: Context, *, foreground: bool, keep: bool) -> Iterator[Event | Lo
         elif run:
             run.abort()
         raise
+
+
+def _build_if_asked(context: Context) -> Generator[Event, None, GivenModule | None]:
+    if context.settings.module != SOURCE or context.engine.find().phase == "running":
+        return None
+    from sandbox.session.source import build_source
+
+    return (yield from build_source(context))
 
 
 def _start(context: Context, prepared: Prepared, expected: Expected, endpoints: Endpoints) -> Run:
@@ -98,25 +123,35 @@ def _prove(
             case ServiceStarted():
                 yield Step(name=item.service, detail=f"started, pid {item.pid}", elapsed_s=deadline.elapsed_s)
             case Seen():
-                detail = f"{expected.sha256[:12]} is live in Envoy ({expected.module} build)"
+                detail = f"{expected.sha256[:12]} is live in Envoy ({expected.label})"
                 yield Step(name="filter", detail=detail, elapsed_s=deadline.elapsed_s)
-                life = item.token.expires_in_s
-                detail = f"{item.token.algorithm}, signature verified" + (f", {life:.0f} s left" if life else "")
-                yield Step(name="token", detail=detail, elapsed_s=deadline.elapsed_s)
+                if item.token and item.token.verified:
+                    life = item.token.expires_in_s
+                    detail = f"{item.token.algorithm}, signature verified" + (f", {life:.0f} s left" if life else "")
+                    yield Step(name="token", detail=detail, elapsed_s=deadline.elapsed_s)
                 return item
             case _:
                 yield item
     raise AssertionError("await_ready ends with proof or raises")
 
 
-def _ready(context: Context, endpoints: Endpoints, expected: Expected, seen: Seen, deadline: Deadline, *, already: bool) -> Ready:
+def _ready(
+    context: Context,
+    endpoints: Endpoints,
+    expected: Expected,
+    seen: Seen,
+    deadline: Deadline,
+    *,
+    envoy: str,
+    already: bool,
+) -> Ready:
     return Ready(
         engine=context.engine.name,
         ingress_url=endpoints.host[INGRESS.name].url,
         bypass_url=endpoints.host[BYPASS.name].url,
         console_url=endpoints.host[CONSOLE_PORT.name].url,
-        envoy_version=envoy_version(),
-        module=expected.module,
+        envoy_version=envoy,
+        module=expected.label,
         module_sha256=expected.sha256,
         headers=seen.headers,
         token=seen.token,
@@ -125,10 +160,14 @@ def _ready(context: Context, endpoints: Endpoints, expected: Expected, seen: See
     )
 
 
-def _already(context: Context, found: StackState, deadline: Deadline) -> Iterator[Event]:
+def _already(
+    context: Context, found: StackState, deadline: Deadline, *, asked_for: GivenModule | GivenConfiguration | None
+) -> Iterator[Event]:
     _, endpoints = running_stack(context)
-    expected = parse_expected(found.labels or {})
-    yield from (Notice(text=difference) for difference in describe_drift(context, found))
+    expected = _ask_expected(found, endpoints)
+    yield from (Notice(text=difference) for difference in describe_drift(context, found, expected))
+    if asked_for:
+        yield Notice(text=f"the filter stays {expected.label}; to change that: sandbox swap")
     for service in found.services:
         if service.state in ("exited", "crash-looping", "paused"):
             word = "has" if service.state == "exited" else "is"
@@ -136,7 +175,12 @@ def _already(context: Context, found: StackState, deadline: Deadline) -> Iterato
     watch = ServiceWatch(context.engine)
     for item in await_ready(watch.events, context.engine, endpoints, expected, deadline, started=True):
         if isinstance(item, Seen):
-            yield _ready(context, endpoints, expected, item, deadline, already=True)
+            yield _ready(context, endpoints, expected, item, deadline, envoy=version_of(found), already=True)
+
+
+def _ask_expected(found: StackState, endpoints: Endpoints) -> Expected:
+    with open_client(TIMEOUT_S) as client:
+        return find_expected(found, read_status(client, endpoints)) or parse_expected(found.labels or {})
 
 
 def _remember_ports(context: Context, endpoints: Endpoints) -> None:
@@ -193,10 +237,10 @@ def restart(context: Context, services: tuple[str, ...]) -> Iterator[Event]:
     deadline = Deadline(context.settings.timeout_s)
     with stack_lock(context.state, deadline):
         found, endpoints = running_stack(context)
+        expected = _ask_expected(found, endpoints)
         for event in context.engine.restart(services or service_names(), deadline=deadline):
             if isinstance(event, ServiceStarted):
                 yield Step(name=event.service, detail=f"started, pid {event.pid}", elapsed_s=deadline.elapsed_s)
-        expected = parse_expected(found.labels or {})
         seen = yield from _prove(context, ServiceWatch(context.engine).events, endpoints, expected, deadline, started=True)
-        yield from (Notice(text=difference) for difference in describe_drift(context, found))
-        yield _ready(context, endpoints, expected, seen, deadline, already=False)
+        yield from (Notice(text=difference) for difference in describe_drift(context, found, expected))
+        yield _ready(context, endpoints, expected, seen, deadline, envoy=version_of(found), already=False)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from sandbox.engines.base import Engine
 from sandbox.errors import StackError
-from sandbox.events import LogRecord, TapState, Watched
+from sandbox.events.stack import LogRecord
+from sandbox.events.watch import TapState, Watched
 from sandbox.observe.access import Access, parse_access, request_ids
 from sandbox.observe.exchange import Exchange
 from sandbox.session.context import Context
@@ -96,7 +97,14 @@ def find_access(engine: Engine, request_id: str, *, since_s: float) -> Access | 
     deadline, pause_s = Deadline(LOGGED_S), FIRST_PAUSE_S
     while True:
         with contextlib.suppress(StackError):
-            records = engine.logs(services=(ENVOY.name,), since_s=since_s - CLOCKS_S, tail=None, follow=False, matching=is_it)
+            records = engine.logs(
+                services=(ENVOY.name,),
+                since_s=since_s - CLOCKS_S,
+                tail=None,
+                follow=False,
+                matching=is_it,
+                containing=(written,),
+            )
             for record in records:
                 access = parse_access(record.line)
                 if access and access.id == request_id:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.engines.base import Engine
 from sandbox.errors import StackError
-from sandbox.events import EngineEvent, ServiceHealthy, ServiceStarted
+from sandbox.events.stack import EngineEvent, ServiceHealthy, ServiceStarted
 from sandbox.observe.headers import Headers
 from sandbox.observe.token import Token, decode_token
 from sandbox.session.console import ConsoleStatus, read_jwks, read_status
@@ -28,10 +28,10 @@ UNFILTERED_STATUS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The proof: the filter's headers as they arrived, and the token among them."""
+    """The proof: the filter's headers as they arrived, and the token among them. Only a filter that is shipped must have both."""
 
     headers: Headers
-    token: Token
+    token: Token | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +108,8 @@ def _attempt(client: "httpx2.Client", endpoints: Endpoints, expected: Expected) 
         return _Miss(reason=f"{type(error).__name__}: {error}")
     headers = injected_headers(response, expected.injected)
     token = dict(headers).get(expected.injected.token_header)
+    if not expected.is_shipped:
+        return _attempt_any(client, endpoints, expected, response, headers)
     if token is None or expected.injected.marker_header not in dict(headers):
         seen = ", ".join(dict(headers)) or "none"
         unfiltered = response.status_code == UNFILTERED_STATUS and expected.injected.marker_header not in dict(headers)
@@ -117,6 +119,17 @@ def _attempt(client: "httpx2.Client", endpoints: Endpoints, expected: Expected) 
         return _Miss(reason=f"the token: {decoded.problem if decoded else 'no JWT'}")
     doubt = _doubt(read_status(client, endpoints), expected)
     return _Miss(reason=doubt) if doubt else Seen(headers=headers, token=decoded)
+
+
+def _attempt_any(
+    client: "httpx2.Client", endpoints: Endpoints, expected: Expected, response: "httpx2.Response", headers: Headers
+) -> Seen | _Miss:
+    """Of a filter that nobody knows: Envoy has taken it, and something came through it. It may answer as it likes."""
+    doubt = _doubt(read_status(client, endpoints), expected)
+    if doubt:
+        return _Miss(reason=doubt, unfiltered=response.status_code == UNFILTERED_STATUS)
+    token = dict(headers).get(expected.injected.token_header)
+    return Seen(headers=headers, token=decode_token(token, read_jwks(client, endpoints)) if token else None)
 
 
 def _doubt(status: ConsoleStatus | None, expected: Expected) -> str:

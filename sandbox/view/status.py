@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.events import ServiceStatus, StatusReport
+from sandbox.events.status import ServiceStatus, StatusReport
+from sandbox.stack import shorten
 from sandbox.view.terminal import printable
 
 
@@ -22,7 +23,7 @@ def render_status(report: StatusReport) -> RenderableType:
         table.add_column(column)
     for service in report.services:
         table.add_row(*_cells(service))
-    return Group(table, Text(), *_facts(report))
+    return Group(table, Text(), *_facts(report), *_earlier(report))
 
 
 def _cells(service: ServiceStatus) -> tuple[Text | str, ...]:
@@ -44,12 +45,24 @@ def _facts(report: StatusReport) -> list[Text]:
         ("Bypass", Text(report.urls.get("bypass", "-"))),
         ("Console", Text(report.urls.get("console", "-"))),
         ("Engine", Text(f"{report.engine}, {envoy}")),
-        ("Filter", Text.assemble(f"{report.filter_sha256}  ", live)),
+        ("Filter", Text.assemble(f"{report.filter_sha256}  ", printable(report.filter_origin or ""), "  ", live)),
         ("Token", Text(f"{report.token_age_s:.1f} s old" if report.token_age_s is not None else "none yet")),
     ]
     if report.problem:
         rows.append(("Problem", Text(printable(report.problem), "red")))
     return [Text.assemble((f"{name:<9}", "bold"), value) for name, value in rows]
+
+
+def _earlier(report: StatusReport) -> list[Text]:
+    """The versions that can be gone back to, the next one first."""
+    lines = []
+    for number, version in enumerate(reversed(report.versions[:-1])):
+        when = time.strftime("%H:%M:%S", time.localtime(version.since_s))
+        how = "  rollback takes a moment" if version.parked else ""
+        name = f"{'Earlier' if number == 0 else '':<9}"
+        text = f"{shorten(version.version)}  {printable(version.origin)}, {version.module_bytes:,} bytes, {when}"
+        lines.append(Text.assemble((name, "bold"), text, (how, "dim")))
+    return lines
 
 
 def _span(seconds: float) -> str:

@@ -5,7 +5,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.events import Notice, Ready, ServiceExited, ServiceStopped, Step, Stopped
+from sandbox.events.filter import Probed, Swapped
+from sandbox.events.stack import Notice, Ready, ServiceExited, ServiceStopped, Step, Stopped
 from sandbox.view.headers import render_token, shorten
 from sandbox.view.terminal import printable
 
@@ -43,13 +44,30 @@ def render_ready(ready: Ready) -> RenderableType:
     table.add_row("Bypass", f"{ready.bypass_url}   the same routes without it")
     table.add_row("Console", ready.console_url)
     table.add_row("Engine", f"{ready.engine}, Envoy {ready.envoy_version}")
-    table.add_row("Filter", f"{ready.module_sha256[:12]} ({ready.module} build)")
+    table.add_row("Filter", f"{ready.module_sha256[:12]} ({printable(ready.module)})")
     table.add_row("Try", "sandbox curl /")
     table.add_row("", "sandbox logs -f")
     table.add_row("", "sandbox down")
     title = "already running" if ready.already else f"ready in {ready.elapsed_s:.2f} s"
     box = Panel(table, title=title, title_align="left", border_style="green", expand=False)
+    if not ready.headers:
+        return box
     seen = Text("Seen: ", "bold")
     for name, value in ready.headers:
         seen.append(name, "bold green").append(f": {printable(shorten(value))}   ")
-    return Group(box, seen.append_text(render_token(ready.token)))
+    return Group(box, seen.append_text(render_token(ready.token)) if ready.token else seen)
+
+
+def render_swapped(swapped: Swapped) -> Text:
+    """The last line of `swap`: what runs now, how long it took, and what became of requests meanwhile."""
+    name = Text.assemble((swapped.version[:12], "bold"), f" ({printable(swapped.origin)})")
+    if swapped.unchanged:
+        return Text.assemble(("✔ ", "green"), name, " is live already")
+    took = f"{swapped.elapsed_s:.2f} s, {swapped.envoy_s:.2f} s of it in Envoy"
+    return Text.assemble(("✔ ", "green"), name, " is live: ", took, ", ", render_probed(swapped.probed))
+
+
+def render_probed(probed: Probed) -> Text:
+    """How many requests were lost while the filter was swapped."""
+    words = f"{probed.lost} of {probed.sent} requests lost"
+    return Text(f"{words} ({printable(probed.problem)})" if probed.problem else words, "red" if probed.lost else "")

@@ -37,10 +37,13 @@ def _make_console(file: TextIO) -> Console:
 _OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-def print_json(value: Any) -> None:
-    """One JSON document, or one line of NDJSON, on stdout."""
-    text = json.dumps(value, ensure_ascii=False)
-    sys.stdout.write(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+def print_json(*values: Any) -> None:
+    """One JSON document, or lines of NDJSON, on stdout."""
+    for value in values:
+        text = json.dumps(value, ensure_ascii=False)
+        if not text.isascii() or "\x7f" in text:
+            text = _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 

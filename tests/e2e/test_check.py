@@ -14,13 +14,14 @@ from wasm_cases import ADVISE, CASES, FILTER, GOOD, Case
 
 from sandbox.cli.main import app
 from sandbox.envoy.binary import envoy_version, find_envoy
-from sandbox.envoy.resource import MAX_MODULE_BYTES
 from sandbox.errors import ConfigError
-from sandbox.session import check as session_check
-from sandbox.session.check import check, read_module_file
+from sandbox.session.check import check
+from sandbox.stack import MAX_MODULE_BYTES
+from sandbox.toolchain import module_file
 from sandbox.toolchain.check.judge import judge
 from sandbox.toolchain.check.offer import ABIS, expected, load_offer
 from sandbox.toolchain.find import find_go
+from sandbox.toolchain.module_file import read_module_file
 from sandbox.workspace import HOME, Project
 from tools.ask_envoy import ask_envoy
 from tools.host_calls import asked, offered
@@ -197,6 +198,6 @@ def test_a_file_that_changes_while_it_is_read(change, tmp_path: Path, monkeypatc
         calls.append(handle)
         return answer
 
-    monkeypatch.setattr(session_check.os, "fstat", fstat)
+    monkeypatch.setattr(module_file.os, "fstat", fstat)
     with pytest.raises(ConfigError, match="changed while it was read"):
         read_module_file(file)

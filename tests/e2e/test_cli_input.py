@@ -17,7 +17,7 @@ from stacks import Sandbox, replace_text
         (("up", "--ingress-port", "0"), "--ingress-port"),
         (("up", "--ingress-port", "65536"), "a port from 1 to 65535"),
         (("up", "--workers", "0"), "--workers"),
-        (("up", "--module", "rust"), "tinygo or go"),
+        (("up", "--module", "rust"), "tinygo, go or source"),
         (("up", "--engine", "podman"), "--engine"),
         (("up", "--timeout", "0"), "--timeout"),
         (("up", "--timeout", "nan"), "--timeout"),

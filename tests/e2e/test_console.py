@@ -293,6 +293,7 @@ def test_status_before_during_and_after_envoy(tmp_path: Path) -> None:
             "module_sha256": digest,
             "rejected": 0,
             "failed": 0,
+            "wanted": None,
         }
         assert status["token"]["fetches"]["success"] >= 1
         assert status["token"]["fetches"]["timeout"] == 0

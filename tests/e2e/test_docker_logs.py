@@ -28,7 +28,7 @@ from sandbox.engines.docker.logs import container_logs, live
 from sandbox.engines.docker.logs.container_logs import read_container_logs, save_container_logs
 from sandbox.engines.journal import read_journal
 from sandbox.errors import StackError
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 from sandbox.wait import Deadline
 
 IMAGE = "python:3.13-slim-trixie"

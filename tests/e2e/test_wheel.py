@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from installs import build_wheel, install
 
+from sandbox.session.new_files import render_project
+from sandbox.workspace import LANGUAGES
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -39,6 +42,16 @@ def test_the_wheel_carries_the_project(wheel: Path) -> None:
         "sandbox/project/services/upstream/__main__.py",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "services/", "benchmarks/"))]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_new_has_all_its_files(sandbox: Path, tmp_path: Path, language: str) -> None:
+    command = (sandbox, "new", "mine", "--lang", language)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    project = tmp_path / "mine"
+    made = {str(path.relative_to(project)): path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    assert made == render_project("mine", language)
 
 
 @pytest.mark.parametrize("engine", ["local", "docker"])

@@ -10,10 +10,11 @@ from wheels import GOOD, RIGHT, names_in, wheel_of
 from sandbox.envoy.binary import find_envoy
 from sandbox.envoy.wheel import PROGRAM
 from sandbox.errors import ConfigError, PreconditionError
-from sandbox.events import Bundled, Notice
+from sandbox.events.bundle import Bundled
+from sandbox.events.stack import Notice
 from sandbox.files import remove_unfinished
+from sandbox.session import cache
 from sandbox.session.bundle import load as loading
-from sandbox.session.bundle import placing
 from sandbox.session.bundle.archive import BundleWriter
 from sandbox.session.bundle.load import load
 from sandbox.session.bundle.manifest import this_platform
@@ -177,7 +178,7 @@ def test_a_cache_that_cannot_be_written_to(place, pack, tmp_path, monkeypatch):
     with pytest.raises(PreconditionError, match=r"cannot write to .*cache") as caught:
         list(load(place, pack()))
     assert caught.value.hint.startswith("XDG_CACHE_HOME=")
-    monkeypatch.setattr(placing, "find_cache", lambda: None)
+    monkeypatch.setattr(cache, "find_cache", lambda: None)
     with pytest.raises(PreconditionError, match="there is no home folder"):
         list(load(place, pack()))
 

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.engines import journal
 from sandbox.engines.journal import JournalWriter, read_journal
-from sandbox.events import LogRecord
+from sandbox.events.stack import LogRecord
 
 
 @pytest.fixture
@@ -95,3 +95,54 @@ def test_a_record_keeps_its_own_time(writer, tmp_path):
     for record in records:
         writer.append(record)
     assert list(read_journal(tmp_path, wanted=lambda _: True, tail=None, while_=None)) == records
+
+
+@pytest.mark.parametrize("step_bytes", [1, 40, 1000, 1 << 20])
+def test_what_is_too_old_is_passed_over(tmp_path, monkeypatch, step_bytes):
+    monkeypatch.setattr(journal, "STEP_BYTES", step_bytes)
+    monkeypatch.setattr(journal, "MAX_FILE_BYTES", 600)
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        for number in range(30):
+            writer.append(LogRecord(time_s=1000.0 + number // 2, service="s", line=f"{number}" + "x" * (number % 7)))
+    assert (tmp_path / "stack.previous.log").exists()
+    kept = list(read_journal(tmp_path, wanted=lambda _: True, tail=None, while_=None))
+    for since_s in (0.0, *(999.0 + half / 2 for half in range(35))):
+
+        def is_timely(record, since_s=since_s):
+            return record.time_s >= since_s
+
+        read = read_journal(tmp_path, wanted=is_timely, tail=None, while_=None, since_s=since_s)
+        assert list(read) == list(filter(is_timely, kept))
+
+
+def test_what_is_too_old_is_not_read(writer, tmp_path, monkeypatch):
+    clock = itertools.count(100.0)
+    monkeypatch.setattr(journal.time, "time", lambda: next(clock))
+    monkeypatch.setattr(journal, "STEP_BYTES", 100)
+    for number in range(1000):
+        writer.write("s", f"{number}".encode())
+    seen = list(read_journal(tmp_path, wanted=lambda _: True, tail=None, while_=None, since_s=1095.0))
+    assert seen[-1].line == "999"
+    assert 5 <= len(seen) < 20
+
+
+def test_a_clock_that_was_set_back_hides_nothing_that_was_written_since(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "STEP_BYTES", 10)
+    with contextlib.closing(JournalWriter(tmp_path)) as writer:
+        for time_s in (200.0, 201.0, 100.0, 101.0, 102.0):
+            writer.append(LogRecord(time_s=time_s, service="s", line=f"{time_s:g}"))
+    read = read_journal(tmp_path, wanted=lambda _: True, tail=None, while_=None, since_s=101.0)
+    assert [record.line for record in read] == ["100", "101", "102"]
+
+
+def test_only_lines_with_a_text_are_read(writer, tmp_path):
+    for line in ('{"a":"é"}', "plain", "\x1b[1m"):
+        writer.write("s", line.encode())
+
+    def read(*texts):
+        return [record.line for record in read_journal(tmp_path, wanted=lambda _: True, tail=None, while_=None, containing=texts)]
+
+    assert read('"a":"é"', "none") == ['{"a":"é"}']
+    assert read("lai", "\x1b") == ["plain", "\x1b[1m"]
+    assert read("none") == []
+    assert len(read()) == 3

@@ -1,4 +1,5 @@
 import contextlib
+import re
 import socket
 
 import pytest
@@ -52,6 +53,28 @@ def test_a_refused_reservation_holds_nothing():
             ports.reserve(wanted)
         with ports.listen(free) as again:
             assert again is not None
+
+
+def test_every_busy_port_is_named_with_one_that_is_free_and_that_nobody_wishes_for():
+    with contextlib.ExitStack() as stack:
+        first = next(
+            number
+            for number in range(20_000, 30_000, 7)
+            if all((taken := ports.listen(number + offset)) and stack.enter_context(taken) for offset in (0, 1, 2))
+        )
+        wanted = [
+            WantedPort(name=name, number=first + at, exact=True) for at, name in enumerate(("ingress", "bypass", "console"))
+        ]
+        with pytest.raises(PreconditionError) as caught:
+            ports.reserve(wanted)
+        told = re.findall(r"port (\d+) for the (\w+) is taken by", caught.value.message)
+        assert sorted(told) == [(str(first), "ingress"), (str(first + 1), "bypass"), (str(first + 2), "console")]
+        hinted = re.findall(r"--(\w+)-port (\d+)", caught.value.hint)
+        assert {name for name, _ in hinted} == {"ingress", "bypass", "console"}
+        assert len({number for _, number in hinted} - {str(first + at) for at in range(3)}) == 3
+        for _, number in hinted:
+            with ports.listen(int(number)) as listener:
+                assert listener is not None
 
 
 def test_a_wish_for_a_busy_port_is_told_and_not_granted():

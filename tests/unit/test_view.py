@@ -1,6 +1,7 @@
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,10 +9,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from sandbox.errors import SandboxError
-from sandbox.events import Answer, Bundled, BundlePart, LogRecord, Timing
+from sandbox.events.bundle import Bundled, BundlePart
+from sandbox.events.exchange import Answer, Timing
+from sandbox.events.filter import BuiltModule
+from sandbox.events.stack import LogRecord
 from sandbox.observe.token import describe_life
 from sandbox.view.answer import render_answer, render_timing
 from sandbox.view.body import MAX_SHOWN_BYTES, BodyView, PlainBody
+from sandbox.view.build import render_builds
 from sandbox.view.bundle import render_bundle
 from sandbox.view.errors import render_error
 from sandbox.view.headers import shorten
@@ -191,6 +196,45 @@ def test_a_bundle_has_a_row_for_each_part_and_shows_names_as_they_are():
     ]
 
 
+def built(**fields):
+    return BuiltModule(
+        **{
+            "path": "/s/a b.wasm",
+            "sha256": "0123456789abcdef",
+            "size_bytes": 2_978_538,
+            "build_s": 0.31,
+            "toolchain": "go",
+            "version": "1.26.6",
+            "level": "ok",
+            "load_s": 2.25,
+            "problem": None,
+            "fix": "",
+            **fields,
+        }
+    )
+
+
+def test_builds_stand_side_by_side():
+    other = built(path="/s/b.wasm", size_bytes=191_776, build_s=6.94, toolchain="tinygo", version="0.41.1", load_s=0.19)
+    assert text_of(render_builds([built(), other], saved=None)).splitlines() == [
+        "made by            Go 1.26.6         TinyGo 0.41.1",
+        "size               2,978,538 bytes   191,776 bytes",
+        "SHA-256            0123456789ab      0123456789ab",
+        "built in           0.3 s             6.9 s",
+        "Envoy loads it in  about 2.2 s       about 0.19 s",
+        "next: sandbox swap '/s/a b.wasm'",
+        "next: sandbox swap /s/b.wasm",
+    ]
+
+
+def test_a_build_with_a_problem():
+    module = built(toolchain="command", version="", load_s=None, level="warning", problem="no [timer]", fix="export\x1b it")
+    lines = text_of(render_builds([module], saved=Path("x.wasm"))).splitlines()
+    assert lines[0].split(maxsplit=2)[2] == "the build command"
+    assert lines[-3:] == ["Envoy loads it in  ?", "! no [timer] → export\\x1b it", "next: sandbox swap x.wasm"]
+    assert "made by            zig 0.13" in text_of(render_builds([built(toolchain="command", version="zig 0.13")], saved=None))
+
+
 def test_json_has_nothing_that_a_terminal_obeys(capsys):
     text = "a\x7fb\x9b31mc\u202ed\u2028é"
     print_json({"line": text})
@@ -198,3 +242,7 @@ def test_json_has_nothing_that_a_terminal_obeys(capsys):
     assert json.loads(printed) == {"line": text}
     assert all(char.isprintable() for char in printed.rstrip("\n"))
     assert "é" in printed
+    print_json({"line": "\x7f"}, {"line": "plain"}, {"line": text})
+    lines = capsys.readouterr().out.split("\n")
+    assert [json.loads(line)["line"] for line in lines[:-1]] == ["\x7f", "plain", text]
+    assert all(line.isprintable() for line in lines)

@@ -5,6 +5,7 @@ import queue
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from sandbox.config import Settings
@@ -13,8 +14,8 @@ from sandbox.engines.docker.discovery import find
 from sandbox.engines.docker.engine import make_compose
 from sandbox.engines.docker.images import SERVICES_REPOSITORY, envoy_image, find_id, find_sources, get_images, sources_tag
 from sandbox.errors import ConfigError
-from sandbox.events import EngineEvent
-from sandbox.stack import ENVOY
+from sandbox.events.stack import EngineEvent
+from sandbox.stack import ENVOY, ENVOY_VERSION
 from sandbox.workspace import Project, State
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class DockerImages:
     def __init__(self, project: Project, state: State, settings: Settings, docker: find.FoundDocker) -> None:
         self._project = project
         self._state = state
-        self._settings = settings
+        self._settings = replace(settings, envoy=ENVOY_VERSION)  # which a bundle carries, whatever is to run here
         self._docker = docker
         self._compose = make_compose(project, state, docker)
 

@@ -8,7 +8,8 @@ import shutil
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.config import Settings
@@ -24,10 +25,10 @@ from sandbox.engines.docker.run import ContainerWatch, DockerRun
 from sandbox.engines.journal import read_journal
 from sandbox.engines.marks import kill_marked
 from sandbox.engines.ports import port_of, take_ports
-from sandbox.errors import SandboxError, StackError
-from sandbox.events import EngineEvent, LogRecord, ServiceStarted
+from sandbox.errors import ConfigError, SandboxError, StackError
+from sandbox.events.stack import EngineEvent, LogRecord, ServiceStarted
 from sandbox.files import is_locked, make_private_folder
-from sandbox.stack import PUBLISHED, Endpoints, Launch
+from sandbox.stack import ENVOY_VERSION, PUBLISHED, Endpoints, Launch
 from sandbox.wait import Deadline
 from sandbox.workspace import HOME, RUN_MODULES, Project, State
 
@@ -85,6 +86,9 @@ class DockerEngine:
         find.check_compose(Deadline(CHECK_TIMEOUT_S))
         if self.find().phase in {"running", "starting"}:
             return
+        if self._settings.envoy.startswith("1.36."):
+            message = f"compose.yaml has a flag that Envoy {self._settings.envoy} does not know (--file-flush-min-size-kb)"
+            raise ConfigError(message, hint=f"sandbox up --engine local --envoy {self._settings.envoy}")
         with self._client() as client:
             yield from get_images(client, self._compose, self._project, self._state, self._settings)
 
@@ -109,11 +113,11 @@ class DockerEngine:
             self._release()
             words = ("up", "--detach", "--no-build", "--pull", "never")
             run = self._compose.start(*words, variables=self._variables(note, instance))
+            return DockerRun(run, watch, self._end_start)
         except BaseException:
             watch.close()
             self._end_start()
             raise
-        return DockerRun(run, watch, self._end_start)
 
     def _watch(self, instance: str) -> ContainerWatch:
         from docker.errors import DockerException
@@ -130,9 +134,12 @@ class DockerEngine:
             **{f"SANDBOX_{name.upper()}_PORT": str(number) for name, number in note.ports.items()},
             "SANDBOX_WORKERS": str(note.workers),
             "SANDBOX_REGISTRY": self._settings.registry,
+            "SANDBOX_ENVOY_VERSION": _envoy_of(note),
             "SANDBOX_SOURCES": sources_tag(find_sources(self._project.services_root)),
             "SANDBOX_FILES": str(self._state.mounts),
             "SANDBOX_MODULE_FILE": str(module),
+            "SANDBOX_MODULE_ORIGIN": note.labels.get("filter.module", ""),
+            "SANDBOX_CONFIGURED_BY": note.labels.get("filter.configured_by", ""),
             "SANDBOX_TOKEN_FILE": str(self._state.mounts / MOUNTED_TOKEN),
             "SANDBOX_PROJECT_FOLDER": str(self._project.root),
             "SANDBOX_INSTANCE": instance,
@@ -141,12 +148,11 @@ class DockerEngine:
 
     def _end_start(self) -> None:
         """End what was started by this command. A second Ctrl-C ends the patience."""
-        settled = Deadline(SETTLE_S)
         try:
-            for _ in self._stop(Deadline(ABORT_TIMEOUT_S), settled):
+            for _ in self._stop(Deadline(ABORT_TIMEOUT_S), SETTLE_S):
                 pass
         except KeyboardInterrupt:
-            for _ in self._stop(Deadline(ABORT_TIMEOUT_S), settled, patience_s=0):
+            for _ in self._stop(Deadline(ABORT_TIMEOUT_S), SETTLE_S, patience_s=0):
                 pass
             raise
 
@@ -154,9 +160,9 @@ class DockerEngine:
         """See `Engine.stop`."""
         # A compose whose command was killed is still at it, and that of another command must not go on.
         ended = kill_marked(self._compose.mark)
-        return self._stop(deadline, Deadline(SETTLE_S if ended else 0.0))
+        return self._stop(deadline, SETTLE_S if ended else 0.0)
 
-    def _stop(self, deadline: Deadline, settled: Deadline, *, patience_s: int = PATIENCE_S) -> Iterator[EngineEvent]:
+    def _stop(self, deadline: Deadline, settle_s: float, *, patience_s: int = PATIENCE_S) -> Iterator[EngineEvent]:
         with self._client() as client:
             if patience_s:
                 self._keep_logs(client)
@@ -164,7 +170,7 @@ class DockerEngine:
                 self._open_client,
                 self._compose.name,
                 keep={KEYS_VOLUME},
-                settled=settled,
+                settle_s=settle_s,
                 deadline=deadline,
                 patience_s=patience_s,
             )
@@ -182,7 +188,7 @@ class DockerEngine:
         """See `Engine.forget`."""
         with self._client():
             for _ in remove_project(
-                self._open_client, self._compose.name, keep=(), settled=Deadline(0.0), deadline=Deadline(CALL_TIMEOUT_S)
+                self._open_client, self._compose.name, keep=(), settle_s=0.0, deadline=Deadline(CALL_TIMEOUT_S)
             ):
                 pass
 
@@ -197,7 +203,8 @@ class DockerEngine:
                 raise StackError(
                     f"what the containers mount was removed: {self._state.mounts}", hint="sandbox down, then sandbox up"
                 )
-            yield from get_images(client, self._compose, self._project, self._state, self._settings)
+            settings = replace(self._settings, envoy=_envoy_of(note))
+            yield from get_images(client, self._compose, self._project, self._state, settings)
             words = ("up", "--detach", "--no-build", "--pull", "never", "--no-deps", "--force-recreate", *services)
             run = self._compose.start(*words, variables=self._variables(note, before[0].instance))
             try:
@@ -221,6 +228,7 @@ class DockerEngine:
         tail: int | None,
         follow: bool,
         matching: Callable[[LogRecord], bool] = lambda _: True,
+        containing: Collection[str] = (),
     ) -> Iterator[LogRecord]:
         """See `Engine.logs`; of a stack that was stopped, what was kept."""
         with self._client() as client:
@@ -240,7 +248,12 @@ class DockerEngine:
             timely = since_s is None or record.time_s >= since_s
             return timely and (not services or record.service in services) and matching(record)
 
-        return read_journal(self._state.logs, wanted=wanted, tail=tail, while_=None)
+        return read_journal(self._state.logs, wanted=wanted, tail=tail, while_=None, since_s=since_s, containing=containing)
+
+
+def _envoy_of(note: Note) -> str:
+    """The version that a stack was started with; one that does not say so had no choice."""
+    return note.labels.get("envoy", ENVOY_VERSION)
 
 
 def make_compose(project: Project, state: State, docker: find.FoundDocker) -> Compose:

@@ -12,7 +12,7 @@ from sandbox.config import Settings
 from sandbox.engines.docker.compose.command import Compose
 from sandbox.engines.docker.compose.progress import ProgressReader
 from sandbox.errors import ConfigError, PreconditionError
-from sandbox.events import EngineEvent
+from sandbox.events.stack import EngineEvent
 from sandbox.files import make_private_folder
 from sandbox.stack import CONSOLE, ENVOY_VERSION
 from sandbox.workspace import HOME, Project, State
@@ -28,15 +28,26 @@ COPIED = (
     "services",
     *(
         f"sandbox/{name}"
-        for name in ("__init__.py", "errors.py", "files.py", "stack.py", "workspace.py", "console", "envoy", "observe")
+        for name in (
+            "__init__.py",
+            "children.py",
+            "errors.py",
+            "files.py",
+            "stack.py",
+            "wait.py",
+            "workspace.py",
+            "console",
+            "envoy",
+            "observe",
+        )
     ),
 )
 """What services/Dockerfile copies, as it names it."""
 
 
-def envoy_image(registry: str) -> str:
-    """Envoy's own image, in the version of the wheel; `registry` is a mirror's prefix, or empty."""
-    return f"{registry}/envoyproxy/envoy:v{ENVOY_VERSION}" if registry else f"envoyproxy/envoy:v{ENVOY_VERSION}"
+def envoy_image(registry: str, version: str = ENVOY_VERSION) -> str:
+    """Envoy's own image; `registry` is a mirror's prefix, or empty."""
+    return f"{registry}/envoyproxy/envoy:v{version}" if registry else f"envoyproxy/envoy:v{version}"
 
 
 def find_sources(services_root: Path) -> dict[str, Path]:
@@ -72,9 +83,13 @@ def get_images(
     Raises: PreconditionError when an image cannot be had.
     """
     always = settings.pull == "always"
-    envoy, sources = envoy_image(settings.registry), find_sources(project.services_root)
+    envoy, sources = envoy_image(settings.registry, settings.envoy), find_sources(project.services_root)
     ours = f"{SERVICES_REPOSITORY}:{sources_tag(sources)}"
-    variables = {"SANDBOX_REGISTRY": settings.registry, "SANDBOX_SOURCES": sources_tag(sources)}
+    variables = {
+        "SANDBOX_REGISTRY": settings.registry,
+        "SANDBOX_ENVOY_VERSION": settings.envoy,
+        "SANDBOX_SOURCES": sources_tag(sources),
+    }
     if always or not is_there(client, envoy):
         if settings.pull == "never":
             raise PreconditionError(
@@ -93,7 +108,9 @@ def get_images(
 
 
 def _run(compose: Compose, *words: str, variables: Mapping[str, str]) -> Iterator[EngineEvent]:
-    run, said, reader = compose.start(*words, variables=variables), [], ProgressReader()
+    said: list[str] = []
+    reader = ProgressReader()
+    run = compose.start(*words, variables=variables)
     try:
         for line in run.lines(None):
             said.append(line)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.engines.docker.containers import PROJECT, Container, read_containers
 from sandbox.errors import StackError
-from sandbox.events import ServiceStopped
+from sandbox.events.stack import ServiceStopped
 from sandbox.wait import Deadline
 
 if TYPE_CHECKING:
@@ -30,20 +30,23 @@ def remove_project(
     project: str,
     *,
     keep: Collection[str],
-    settled: Deadline,
+    settle_s: float,
     deadline: Deadline,
     patience_s: int = PATIENCE_S,
 ) -> Iterator[ServiceStopped]:
-    """Remove all of the project but the volumes that compose.yaml calls so, until nothing was there after `settled`.
+    """Remove all of the project but the volumes that compose.yaml calls so, until nothing more has come for `settle_s`.
 
     Yields each service as it is gone. Whoever does not end within `patience_s` is killed.
 
     Raises: StackError when the engine cannot, or the time is up.
     """
+    quiet = Deadline(settle_s)
     with contextlib.closing(open_client()) as client:
         while True:
-            last = settled.over
+            last = quiet.over
             containers = read_containers(client, project)
+            if containers and settle_s:
+                last, quiet = False, Deadline(settle_s)
             left = len(containers)
             for container in _remove_containers(open_client, containers, deadline, patience_s):
                 left -= 1

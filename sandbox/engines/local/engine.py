@@ -1,7 +1,7 @@
 """The local engine as the command line sees it: takes ports, starts a stack, talks to the supervisor's socket."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.engines.base import Run, StackState, WantedPort
@@ -13,7 +13,7 @@ from sandbox.engines.local.plan import FORMAT, Plan
 from sandbox.engines.local.start import start_stack
 from sandbox.engines.ports import Reservation, reserve
 from sandbox.errors import PreconditionError, StackError
-from sandbox.events import EngineEvent, LogRecord, ServiceStarted
+from sandbox.events.stack import EngineEvent, LogRecord, ServiceStarted
 from sandbox.files import is_locked, load_json
 from sandbox.stack import Endpoints, Launch
 from sandbox.wait import Deadline
@@ -129,6 +129,7 @@ class LocalEngine:
         tail: int | None,
         follow: bool,
         matching: Callable[[LogRecord], bool] = lambda _: True,
+        containing: Collection[str] = (),
     ) -> Iterator[LogRecord]:
         """See `Engine.logs`."""
         goes_on = (lambda: is_alive(self._state)) if follow else None
@@ -137,4 +138,4 @@ class LocalEngine:
             timely = since_s is None or record.time_s >= since_s
             return timely and (not services or record.service in services) and matching(record)
 
-        return read_journal(self._state.logs, wanted=wanted, tail=tail, while_=goes_on)
+        return read_journal(self._state.logs, wanted=wanted, tail=tail, while_=goes_on, since_s=since_s, containing=containing)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from sandbox.engines.local.cleanup import clean_up
 from sandbox.engines.local.control import Channel
@@ -14,7 +15,7 @@ from sandbox.engines.local.messages import parse_event, read_messages
 from sandbox.engines.local.plan import Plan, write_plan
 from sandbox.engines.marks import MARK
 from sandbox.errors import PreconditionError, StackError
-from sandbox.events import EngineEvent
+from sandbox.events.stack import EngineEvent
 from sandbox.files import make_private_folder, write_atomic
 from sandbox.wait import Deadline
 from sandbox.workspace import RUN_CRASHED, RUN_PLAN, State
@@ -44,10 +45,10 @@ def start_stack(state: State, plan: Plan, files: Mapping[str, bytes]) -> "LocalR
 
 def _lay_out(state: State, plan: Plan, files: Mapping[str, bytes]) -> None:
     shutil.rmtree(state.run, ignore_errors=True)
-    for folder in (state.root, state.run, state.logs):
+    inside = {state.run / folder for name in files for folder in Path(name).parents}
+    for folder in (state.root, state.logs, state.run, *sorted(inside)):  # the outer before the inner: no mask makes one of them
         make_private_folder(folder)
     for name, content in files.items():
-        (state.run / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(state.run / name, content)
     write_plan(state.run / RUN_PLAN, plan)
 

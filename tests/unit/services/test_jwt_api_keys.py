@@ -74,25 +74,25 @@ def test_a_key_does_not_show_itself(path: Path) -> None:
     assert secret not in repr(key)
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "it is empty"),
-        (b" \n", "it is empty"),
-        (GOOD[: len(GOOD) // 2], "it is not JSON"),
-        (b"\xff\xfe\x00", "it is not JSON"),
-        (b"[" * 10_000, "it is not JSON"),
-        (b"x" * 20_000, "it is larger"),
-        (b"[]", "it is not a P-256 key"),
-        (json.dumps(OctKey.generate_key(256).as_dict(private=True)).encode(), "it is not a P-256 key"),
-        (json.dumps(ECKey.generate_key("P-384").as_dict(private=True)).encode(), "it is not a P-256 key"),
-        (json.dumps(ECKey.import_key(json.loads(GOOD)).as_dict(private=False)).encode(), "it has no private part"),
-        (json.dumps(json.loads(GOOD) | {"d": 7}).encode(), "it has no private part"),
-        (json.dumps(json.loads(GOOD) | {"d": "AAAA"}).encode(), "its numbers make no key pair"),
-        (json.dumps(json.loads(GOOD) | {"x": json.loads(GOOD)["y"]}).encode(), "its numbers make no key pair"),
-        (json.dumps(json.loads(GOOD) | {"d": "é!"}).encode(), "its numbers make no key pair"),
-    ],
-)
+UNUSABLE = {
+    "nothing": (b"", "it is empty"),
+    "blank": (b" \n", "it is empty"),
+    "half": (GOOD[: len(GOOD) // 2], "it is not JSON"),
+    "binary": (b"\xff\xfe\x00", "it is not JSON"),
+    "deep": (b"[" * 10_000, "it is not JSON"),
+    "large": (b"x" * 20_000, "it is larger"),
+    "a list": (b"[]", "it is not a P-256 key"),
+    "symmetric": (json.dumps(OctKey.generate_key(256).as_dict(private=True)).encode(), "it is not a P-256 key"),
+    "P-384": (json.dumps(ECKey.generate_key("P-384").as_dict(private=True)).encode(), "it is not a P-256 key"),
+    "public": (json.dumps(ECKey.import_key(json.loads(GOOD)).as_dict(private=False)).encode(), "it has no private part"),
+    "d is a number": (json.dumps(json.loads(GOOD) | {"d": 7}).encode(), "it has no private part"),
+    "another d": (json.dumps(json.loads(GOOD) | {"d": "AAAA"}).encode(), "its numbers make no key pair"),
+    "another x": (json.dumps(json.loads(GOOD) | {"x": json.loads(GOOD)["y"]}).encode(), "its numbers make no key pair"),
+    "no base64": (json.dumps(json.loads(GOOD) | {"d": "é!"}).encode(), "its numbers make no key pair"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), UNUSABLE.values(), ids=UNUSABLE.keys())
 def test_an_unusable_file_is_put_aside_and_said_so(
     path: Path, caplog: pytest.LogCaptureFixture, content: bytes, reason: str
 ) -> None:
