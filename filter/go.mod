@@ -7,4 +7,4 @@ require (
 	github.com/valyala/fastjson v1.6.4
 )
 
-require github.com/tetratelabs/wazero v1.7.2
+require github.com/tetratelabs/wazero v1.10.1
