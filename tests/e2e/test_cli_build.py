@@ -201,7 +201,7 @@ def test_22_a_second_ctrl_c_does_not_wait_for_a_deaf_command(builder: Sandbox):
             interrupt(process)
         assert builder.finish(process).returncode == 130
         assert (time.monotonic() - begun >= END_TIMEOUT_S) == (times == 1)
-        until(lambda: not compilers(builder.temp), timeout_s=2)
+        until(lambda: not compilers(builder.temp))
         builder.await_clean()
 
 

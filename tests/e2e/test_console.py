@@ -19,13 +19,13 @@ import psutil
 import pytest
 
 from sandbox.console.proxy import OFFERED, WITHHELD
+from sandbox.engines.docker.removal import PATIENCE_S
 from sandbox.envoy.binary import find_envoy
+from sandbox.session.console import TIMEOUT_S
 from sandbox.workspace import HOME
 
 TOKEN = "a-token-of-the-project"
 SECRET = "a-secret-in-the-bootstrap"
-STOP_S = 1.0
-LATE_S = 1.5  # what /api/status takes at most: 0.8 s, and what a busy machine adds
 PREBUILT = HOME / "filter" / "prebuilt"
 
 Found = TypeVar("Found")
@@ -118,7 +118,7 @@ class Stack:
     def status(self) -> dict[str, Any]:
         begin = time.monotonic()
         answer = self.client.get("/api/status")
-        assert time.monotonic() - begin < LATE_S
+        assert time.monotonic() - begin < TIMEOUT_S, "whoever asked has given up"
         assert answer.status_code == 200
         value: dict[str, Any] = answer.json()
         return value
@@ -243,7 +243,7 @@ def stack_in(folder: Path) -> Iterator[Stack]:
     try:
         yield stack
         assert stack.console.stop() == -signal.SIGTERM
-        assert stack.console.stopped_in_s < STOP_S
+        assert stack.console.stopped_in_s < PATIENCE_S
         log = stack.console.log.read_text()
         assert "Traceback" not in log
         assert TOKEN not in log
@@ -345,7 +345,7 @@ def test_a_frozen_envoy_holds_nobody_up(tmp_path: Path) -> None:
             console = psutil.Process(stack.console.pid)
             eventually(lambda: len(console.net_connections("unix")) > 0)
             assert stack.console.stop() == -signal.SIGTERM
-            assert stack.console.stopped_in_s < STOP_S
+            assert stack.console.stopped_in_s < PATIENCE_S
         frozen.resume()
 
 
@@ -359,7 +359,7 @@ def test_a_reader_that_stops_reading_holds_nobody_up(tmp_path: Path) -> None:
             assert slow.recv(12) == b"HTTP/1.1 200"
             assert stack.status()["envoy"]["state"] == "LIVE"
             assert stack.console.stop() == -signal.SIGTERM
-            assert stack.console.stopped_in_s < STOP_S
+            assert stack.console.stopped_in_s < PATIENCE_S
 
 
 def test_every_path_of_envoy_is_offered_or_withheld(living: tuple[Stack, Process]) -> None:
@@ -512,7 +512,7 @@ def test_answers_come_at_once_on_a_used_connection(living: tuple[Stack, Process]
         begin = time.monotonic()
         stack.client.get("/healthz")
         times.append(time.monotonic() - begin)
-    assert sorted(times)[10] < 0.03  # with Nagle's algorithm it is 0.04
+    assert min(times) < 0.03  # with Nagle's algorithm none is below 0.04
 
 
 @pytest.mark.parametrize(

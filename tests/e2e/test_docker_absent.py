@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from fake_engine import serving
 from stacks import REPOSITORY, Done, Sandbox
 
 LIMIT_S = 3.0
-START_S = 3.0
 """What the command itself may take beside it: the machine may be busy."""
 RECORDINGS = REPOSITORY / "tests" / "fixtures" / "docker"
 INSTALL, COMPOSE = "https://docs.docker.com/engine/install/", "https://docs.docker.com/compose/install/linux/"
@@ -200,9 +198,7 @@ def fault(request: pytest.FixtureRequest, machine: Machine) -> Iterator[tuple[st
 
 def test_who_asks_for_docker_is_told_why_not(machine: Machine, fault: tuple[str, str]):
     message, fix = fault
-    began = time.monotonic()
     done = machine.run("up", "--engine", "docker", *machine.sandbox.port_flags).expect(3)
-    assert time.monotonic() - began < LIMIT_S + START_S
     assert done.error == f"error: {message}"
     assert any(line.startswith("hint: ") and fix in line for line in done.stderr.splitlines())
     assert done.stdout == ""

@@ -32,7 +32,8 @@ from sandbox.events.stack import LogRecord
 from sandbox.wait import Deadline
 
 IMAGE = "python:3.13-slim-trixie"
-PROMPT_S = 1.0
+FOR_EVER_S = 600.0
+"""Longer than a test may take: whoever waits for a read to time out fails it."""
 COUNT_UP = "import itertools, time\nfor n in itertools.count(): print(n, flush=True); time.sleep(0.002)"
 """A service that writes without end, and never the same twice."""
 
@@ -101,7 +102,7 @@ def project_on(environment: Mapping[str, str]) -> Iterator[Stack]:
             patch.setenv(name, value)
         engine = find_engine(Deadline(SLACK_S))
     assert engine is not None
-    stack = Stack(lambda: open_client(engine.target, 60.0, api_version=engine.client_api_version))
+    stack = Stack(lambda: open_client(engine.target, FOR_EVER_S, api_version=engine.client_api_version))
     with contextlib.closing(stack.client):
         try:
             stack.client.inspect_image(IMAGE)
@@ -337,9 +338,7 @@ def test_who_has_seen_enough_leaves_nothing_open(stack: Stack, follow: bool, cou
     viewer = read_container_logs(stack.open_client, stack.project, follow=follow)
     assert len(list(itertools.islice(viewer, count))) == count
     assert process.num_fds() > before[0]
-    started_s = time.monotonic()
-    viewer.close()
-    assert time.monotonic() - started_s < PROMPT_S
+    viewer.close()  # would else wait for what the services never write again
     assert (process.num_fds(), threading.active_count()) == before
 
 

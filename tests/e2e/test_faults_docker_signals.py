@@ -25,12 +25,10 @@ def test_22_ctrl_c_in_a_terminal_while_it_starts(own: Sandbox, project):
     replace_service(project, "upstream", SLOW)
     terminal = own.spawn("up", *own.port_flags)
     terminal.expect("upstream.*started")
-    began = time.monotonic()
     terminal.sendintr()
     terminal.expect(pexpect.EOF)
     terminal.close()
     assert (terminal.exitstatus, terminal.signalstatus) == (130, None)
-    assert time.monotonic() - began < 10
     assert "Traceback" not in terminal.before
     assert own.leftovers() == []
 

@@ -257,10 +257,8 @@ def test_14_never_ready(own: Sandbox, project):
 
 def test_14_an_exit_is_reported_long_before_the_deadline(own: Sandbox, project):
     replace_service(project, "jwt_api", "def serve(sock):\n    raise SystemExit(4)\n")
-    began = time.monotonic()
     done = own.run("up", "--timeout", "600", *own.port_flags, timeout_s=100).expect(5)
     assert "jwt-api ended while starting, with code 4" in done.error
-    assert time.monotonic() - began < 60
     own.await_clean()
 
 

@@ -84,11 +84,9 @@ def test_what_a_command_leaves_running_is_ended(tmp_path):
 
 def test_who_leaves_the_group_with_the_pipe_is_not_waited_for(tmp_path):
     script = "import os, time; os.setsid(); print(os.getpid(), flush=True); open('up', 'w'); time.sleep(1000)"
-    begun = time.monotonic()
     ran = sh(f"python3 -c {shlex.quote(script)} & until test -e up; do sleep 0.01; done", tmp_path)
     psutil.Process(int(ran.lines[0])).kill()
     assert ran.returncode == 0
-    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("deaf", [False, True])
@@ -117,7 +115,7 @@ def test_a_cancelled_build_ends_at_once_and_leaves_nothing(store, tmp_path, monk
     thread.join()
     assert isinstance(errors[0], BuildCancelledError)
     assert (time.monotonic() - begun >= END_TIMEOUT_S) == deaf
-    until(lambda: not compilers(temporary), timeout_s=2)
+    until(lambda: not compilers(temporary))
     assert list(temporary.iterdir()) == list(store.root.iterdir()) == []
 
 

@@ -1,7 +1,6 @@
 """The checks together: names, order, time, crashes, and the lines that a user sees."""
 
 import threading
-import time
 
 import pytest
 from doctors import facts, reported
@@ -52,10 +51,8 @@ def test_a_check_that_hangs_is_given_up_and_the_others_stand(monkeypatch):
 
     monkeypatch.setattr(run, "LIMIT_S", 0.3)
     monkeypatch.setattr(run, "CHECKS", (check_cpu, check_slow, check_python))
-    started = time.monotonic()
     found = list(run_doctor())
     release.set()
-    assert time.monotonic() - started < 3
     assert [check.name for check in found] == ["cpu", "slow", "python"]
     assert found[1].state == FAILED
     assert "no answer within 0.3 s" in found[1].detail

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from importlib import metadata
 from pathlib import Path
 
@@ -119,10 +118,8 @@ def test_a_go_that_hangs_is_given_up(path, no_wheel, monkeypatch, tmp_path):
     os.mkfifo(tmp_path / "never")
     monkeypatch.setattr(find, "VERSION_TIMEOUT_S", 0.2)
     program(path / "go", f"read line < {tmp_path}/never")
-    started = time.monotonic()
     with pytest.raises(PreconditionError, match=r"does not answer within 0\.2 s"):
         find_go()
-    assert time.monotonic() - started < 5
 
 
 def test_go_is_asked_outside_of_any_module_and_loads_no_toolchain(path, tmp_path, monkeypatch):

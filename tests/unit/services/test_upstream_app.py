@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
@@ -63,7 +64,7 @@ def test_status(client: TestClient, method: str, code: int) -> None:
 def test_delay_echoes_late(client: TestClient) -> None:
     start = time.monotonic()
     answer = client.post("/delay/0.2?a=1", content=b"x")
-    assert 0.2 <= time.monotonic() - start < 2
+    assert time.monotonic() - start >= 0.2
     assert (answer.json()["path"], answer.json()["body"]["data"]) == ("/delay/0.2", "x")
 
 
@@ -99,10 +100,12 @@ def test_stream_sends_lines(client: TestClient) -> None:
     assert len(client.get("/stream/1000").text.splitlines()) == 1000
 
 
-def test_the_headers_of_a_stream_do_not_wait_for_its_lines(client: TestClient) -> None:
-    start = time.monotonic()
+def test_the_headers_of_a_stream_do_not_wait_for_its_lines(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sleep(seconds: float) -> None:
+        pytest.fail(f"waits for {seconds:g} s")
+
+    monkeypatch.setattr("services.upstream.routes.asyncio", SimpleNamespace(sleep=sleep))
     assert client.head("/stream/20?interval_ms=1000").status_code == 200
-    assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize(
