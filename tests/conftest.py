@@ -22,7 +22,7 @@ __all__ = ["docker_engine", "own_engine"]
 MakeSandbox = Callable[..., Sandbox]
 
 USES_DOCKER = re.compile(r"docker|test_bundle|test_engine_choice|test_cli_new|test_doctor\.py")
-MACHINE_WIDE = re.compile(r"/test_(dev|dev_sources|faults_ports|readme|wheel|workshop)\.py")
+MACHINE_WIDE = re.compile(r"/test_(dev|dev_sources|faults_ports|readme|wheel|workshop)\.py|test_keys_and_ports_outlive_a_down")
 """They want the default ports, or all of the file events that this machine has."""
 
 

@@ -106,7 +106,7 @@ def test_03_guard_and_supervisor_killed(running: Sandbox, verb: str):
     until(lambda: gone(guard.pid))
     assert not all(gone(pid) for pid in services), "the orphans that this test is about"
     assert running.json("status", returncode=5)["phase"] == "crashed"
-    running.run(verb).expect(0)
+    running.run(verb, *(running.port_flags if verb == "up" else ())).expect(0)
     until(lambda: all(gone(pid) for pid in services), what="the end of the orphans")
     if verb == "up":
         assert running.json("curl", "/")["status"] == 200
