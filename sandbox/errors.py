@@ -54,3 +54,7 @@ class RefusedError(SandboxError):
     """Envoy refused the filter."""
 
     exit_code = 6
+
+
+class NotTakenError(RefusedError):
+    """A running Envoy refused another filter; the details say which one serves on."""

@@ -1,20 +1,26 @@
-"""Deadlines on the monotonic clock: a laptop that slept, or a clock that was set, declares nothing dead."""
+"""Time on the monotonic clock: a laptop that slept, or a clock that was set, declares nothing dead."""
 
 import time
-from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """A point in time `timeout_s` from its creation; what remains is handed down to whatever waits."""
+class Stopwatch:
+    """The time since its creation."""
 
-    timeout_s: float
-    started_s: float = field(default_factory=time.monotonic)
+    def __init__(self) -> None:
+        self._started_s = time.monotonic()
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since it was set."""
-        return time.monotonic() - self.started_s
+        """Seconds since then."""
+        return time.monotonic() - self._started_s
+
+
+class Deadline(Stopwatch):
+    """A point in time `timeout_s` from its creation; what remains is handed down to whatever waits."""
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__()
+        self.timeout_s = timeout_s
 
     @property
     def remaining_s(self) -> float:

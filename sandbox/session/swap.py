@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.engines.base import Engine
-from sandbox.errors import ConfigError, RefusedError
+from sandbox.errors import ConfigError, NotTakenError
 from sandbox.events.filter import Swapped
 from sandbox.events.stack import Notice
 from sandbox.events.verb import Event
@@ -17,12 +17,11 @@ from sandbox.session.given import GivenConfiguration, GivenModule, load_configur
 from sandbox.session.light_probe import LightProbe
 from sandbox.session.live import LiveFilter, Verdict
 from sandbox.stack import ENVOY
-from sandbox.wait import Deadline
+from sandbox.wait import Deadline, Stopwatch
 
 if TYPE_CHECKING:
     from sandbox.session.build import Choice
 
-SERVES_ON = "serves on"
 LOGS_HINT = "sandbox logs --filter"
 LOG_S = 2.0
 """How long the reason may take to be in Envoy's log."""
@@ -34,8 +33,8 @@ def swap(
 ) -> Iterator[Event]:
     """Make the module of a file live, the configuration of a file, or both; with neither, the project's own, built anew.
 
-    Raises: ConfigError for what can't be a filter; RefusedError when Envoy does not take it, or would not: then the filter that
-    was live is live; StackError when no stack runs.
+    Raises: ConfigError for what can't be a filter; RefusedError when Envoy would not take it, NotTakenError when it did not: then
+    the filter that was live is live; StackError when no stack runs.
     """
     if toolchain and (module or configuration):
         raise ConfigError(
@@ -83,7 +82,7 @@ def roll_back(context: Context, *, version: str) -> Iterator[Event]:
 
 def _prove(context: Context, change: Callable[[LiveFilter], Verdict], *, hint: str = LOGS_HINT) -> Iterator[Event]:
     _, endpoints = running_stack(context)
-    begun = Deadline(0.0)
+    begun = Stopwatch()
     with open_client(TIMEOUT_S) as client, LightProbe(endpoints) as probe:
         try:
             verdict = change(LiveFilter(client, endpoints, context.state))
@@ -93,9 +92,9 @@ def _prove(context: Context, change: Callable[[LiveFilter], Verdict], *, hint: s
             )
             raise
         if verdict.refused:
-            raise RefusedError(
+            raise NotTakenError(
                 f"Envoy refused the filter: {_find_reason(context.engine, verdict)}",
-                details=f"{verdict.before[:12]} {SERVES_ON}",
+                details=f"{verdict.before[:12]} serves on",
                 hint=hint,
             )
         probed = probe.see_once()

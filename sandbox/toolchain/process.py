@@ -12,7 +12,7 @@ from typing import IO
 
 from sandbox.children import signal_group, start_child
 from sandbox.errors import PreconditionError
-from sandbox.wait import Deadline
+from sandbox.wait import Stopwatch
 
 END_TIMEOUT_S = 2.0
 LAST_WORDS_S = 1.0
@@ -41,7 +41,7 @@ def run(command: Sequence[str], *, folder: Path, environment: Mapping[str, str],
 
     Raises: BuildCancelledError once `cancelled` is set; PreconditionError when there is no such program.
     """
-    ended, said, begun = threading.Event(), _Said(), Deadline(0.0)
+    ended, said, begun = threading.Event(), _Said(), Stopwatch()
     try:
         process = start_child(command, folder=folder, environment=environment)
     except OSError as error:

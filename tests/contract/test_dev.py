@@ -146,6 +146,7 @@ def test_what_is_saved_goes_live_and_what_is_wrong_changes_nothing(following: Fo
         following.save("refused")
         failed = following.next()
         assert failed["message"].startswith("Envoy refused the filter: proxy_on_configure")
+        assert (failed["details"], failed["serving"]) == (f"{built('second')[:12]} serves on", "")
         assert live(stack) == built("second")
 
         replace_text(following.root / "envoy/xds/filter.yaml", "hello from wasm", "hello to all")

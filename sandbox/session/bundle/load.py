@@ -18,7 +18,7 @@ from sandbox.session.bundle.placing import place_envoy, place_modules
 from sandbox.session.context import Place
 from sandbox.session.reporting import report
 from sandbox.stack import ENVOY_VERSION
-from sandbox.wait import Deadline
+from sandbox.wait import Stopwatch
 from sandbox.workspace import Project, find_cache
 
 LOADED, HERE = "loaded", "here already"
@@ -31,7 +31,7 @@ def load(place: Place, source: Path) -> Iterator[Event]:
 
     Raises: ConfigError, PreconditionError, StackError.
     """
-    begun = Deadline(0.0)
+    begun = Stopwatch()
     with _open(source) as file:
         bundle = open_bundle(file, str(source))
         _check_fits(bundle.manifest, str(source))

@@ -18,7 +18,7 @@ from sandbox.session.bundle.manifest import describe, this_platform
 from sandbox.session.context import Place
 from sandbox.session.reporting import report
 from sandbox.stack import ENVOY_VERSION
-from sandbox.wait import Deadline
+from sandbox.wait import Stopwatch
 from sandbox.workspace import PREBUILT_NAMES, Project
 
 PUBLIC = 0o644
@@ -29,7 +29,7 @@ def save(place: Place, target: Path, *, with_images: bool) -> Iterator[Event]:
 
     Raises: ConfigError, PreconditionError, StackError.
     """
-    begun = Deadline(0.0)
+    begun = Stopwatch()
     if target.exists() and not target.is_file():
         raise ConfigError(f"{target} is no file", hint="sandbox bundle save sandbox.bundle")
     if find_installed() is None:

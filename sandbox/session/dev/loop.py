@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sandbox.errors import ConfigError, SandboxError, StackError
+from sandbox.errors import ConfigError, NotTakenError, SandboxError, StackError
 from sandbox.events.dev import CycleDone, CycleFailed, CycleOvertaken, DevEvent
 from sandbox.events.filter import BuiltModule, Swapped
 from sandbox.events.stack import Notice, Ready
@@ -20,10 +20,10 @@ from sandbox.session.dev.watcher import Watcher
 from sandbox.session.given import GivenModule
 from sandbox.session.lifecycle import up
 from sandbox.session.source import given_module, own_configuration, warn
-from sandbox.session.swap import SERVES_ON, running_envoy, swap_in
+from sandbox.session.swap import running_envoy, swap_in
 from sandbox.toolchain.go_test import run_tests
 from sandbox.toolchain.process import BuildCancelledError
-from sandbox.wait import Deadline
+from sandbox.wait import Stopwatch
 
 FIRST = "first build"
 
@@ -112,7 +112,7 @@ class Dev:
 
     def _cycle(self, changed: tuple[str, ...], *, build_it: bool, snapshot: Snapshot) -> Generator[DevEvent, None, Outcome]:
         """Bring live what was saved."""
-        begun = Deadline(0.0)
+        begun = Stopwatch()
         done = CycleDone(changed=changed, built=None, test_s=None, swapped=None, elapsed_s=0.0)
         try:
             module = None if build_it else self._live
@@ -129,8 +129,7 @@ class Dev:
             yield CycleOvertaken(saved=self._sources.changed(snapshot, self._sources.read()))
             return "overtaken"
         except SandboxError as error:
-            says_so = error.details.endswith(SERVES_ON)
-            serving = "" if says_so else self._serving()
+            serving = "" if isinstance(error, NotTakenError) else self._serving()
             yield CycleFailed(changed=changed, message=error.message, details=error.details, hint=error.hint, serving=serving)
             return "failed"
         return "live"
