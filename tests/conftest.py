@@ -22,7 +22,10 @@ __all__ = ["docker_engine", "own_engine"]
 MakeSandbox = Callable[..., Sandbox]
 
 USES_DOCKER = re.compile(r"docker|test_bundle|test_engine_choice|test_cli_new|test_doctor\.py")
-MACHINE_WIDE = re.compile(r"/test_(dev|dev_sources|faults_ports|readme|wheel|workshop)\.py|test_keys_and_ports_outlive_a_down")
+MACHINE_WIDE = re.compile(
+    r"/test_(dev|dev_sources|faults_ports|readme|wheel|workshop)\.py"
+    r"|::test_(keys_and_ports_outlive_a_down|06_state_files_spoilt_while_it_runs)\b"
+)
 """They want the default ports, or all of the file events that this machine has."""
 
 

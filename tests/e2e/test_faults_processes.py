@@ -106,7 +106,7 @@ def test_03_guard_and_supervisor_killed(running: Sandbox, verb: str):
     until(lambda: gone(guard.pid))
     assert not all(gone(pid) for pid in services), "the orphans that this test is about"
     assert running.json("status", returncode=5)["phase"] == "crashed"
-    running.run(verb, *(running.port_flags if verb == "up" else ())).expect(0)
+    running.up() if verb == "up" else running.down()
     until(lambda: all(gone(pid) for pid in services), what="the end of the orphans")
     if verb == "up":
         assert running.json("curl", "/")["status"] == 200
@@ -159,7 +159,7 @@ def test_04_05_state_of_another_boot_with_pids_of_others(running: Sandbox, forei
         service["pid"] = foreigner.pid
     (running.run_folder / "instance.json").write_text(json.dumps(note))
     assert running.json("status", returncode=5)["phase"] == "crashed"
-    running.run("up").expect(0)
+    running.up()
     assert foreigner.poll() is None
     assert foreigner.pid not in running.pids().values()
     running.down()
