@@ -52,7 +52,7 @@ def _check(made: list[Sandbox]) -> None:
     left = []
     for sandbox in made:
         try:
-            sandbox.await_clean(timeout_s=5.0)
+            sandbox.await_clean()
         except AssertionError:
             left += sandbox.leftovers()
         finally:

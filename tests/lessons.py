@@ -94,7 +94,7 @@ class Terminal:
         """Hang up."""
         assert self._shell.stdin
         self._shell.stdin.close()
-        self._shell.wait(10)
+        self._shell.wait(PATIENCE_S)
 
     def _await(self, is_there: Callable[[str], bool], what: str) -> str:
         deadline = time.monotonic() + PATIENCE_S

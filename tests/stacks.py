@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -33,6 +34,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 MARK = "SANDBOX_RUN"
 SLACK_S = 30.0
 """Within what a state that should take up to two seconds must have come: the machine may be very busy."""
+
+PATIENCE_S = 240.0
+"""For a command that may have to build or to fetch something first."""
 
 PORT_NAMES = ("ingress", "bypass", "console")
 _OWN_PREFIXES = ("SANDBOX_", "JWT_API_", "UPSTREAM_", "CONSOLE_", "ENVOY_")
@@ -174,13 +178,13 @@ class Sandbox:
         self._terminals.append(pexpect.spawn(program, rest, env=environment, **options))
         return self._terminals[-1]
 
-    def finish(self, process: "subprocess.Popen[bytes]", *, timeout_s: float = 60.0, send: bytes | None = None) -> Done:
+    def finish(self, process: "subprocess.Popen[bytes]", *, timeout_s: float = PATIENCE_S, send: bytes | None = None) -> Done:
         """Wait for a command that was started."""
         out, err = process.communicate(send, timeout=timeout_s)
         words = tuple(str(word) for word in process.args[3:])  # type: ignore[index]
         return Done(args=words, returncode=process.returncode, stdout=(out or b"").decode(), stderr=(err or b"").decode())
 
-    def run(self, *args: str, timeout_s: float = 60.0, send: bytes | None = None) -> Done:
+    def run(self, *args: str, timeout_s: float = PATIENCE_S, send: bytes | None = None) -> Done:
         """Run a command to its end."""
         return self.finish(self.start(*args, stdin=subprocess.PIPE), timeout_s=timeout_s, send=send)
 
@@ -416,10 +420,13 @@ def copy_project(folder: Path) -> Path:
 
 
 def replace_text(path: Path, old: str, new: str) -> None:
-    """Edit a file; the text must be there."""
+    """Edit a file, so that nobody sees half of it; the text must be there."""
     text = path.read_text(encoding="utf-8")
     assert old in text, f"{path} has no {old!r}"
-    path.write_text(text.replace(old, new), encoding="utf-8")
+    beside = path.with_name(f"{path.name}~")
+    beside.write_text(text.replace(old, new), encoding="utf-8")
+    shutil.copymode(path, beside)
+    beside.replace(path)
 
 
 def replace_service(project: Path, name: str, source: str) -> None:

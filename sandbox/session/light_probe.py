@@ -13,13 +13,15 @@ from sandbox.stack import INGRESS, Endpoints
 PAUSE_S = 0.05
 """Lighter than what it looks at: Envoy compiles on all processors."""
 ANSWER_S = 5.0
+BEFORE_S = 0.5
+"""For the one that has to come before it, where the filter that is live answers at all."""
 AFTER_S = 6.0
 """For the one that has to come after the swap."""
 USER_AGENT = "sandbox-probe"
 
 
 class LightProbe:
-    """Sends one request after another to the ingress, on a connection that is kept, from its entry to its exit."""
+    """Sends request after request to the ingress on one connection: from its entry, which awaits an answer, to its exit."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._url = endpoints.host[INGRESS.name].url + "/"
@@ -34,6 +36,8 @@ class LightProbe:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._sent, BEFORE_S)
         return self
 
     def __exit__(self, *_: object) -> None:

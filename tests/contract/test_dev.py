@@ -232,11 +232,11 @@ def test_what_is_logged_and_what_passes_is_shown_beside(steady: Sandbox, root: P
     seen: list[dict[str, Any]] = []
 
     def both() -> bool:
+        following.save(f"to be logged, with {len(seen)} seen")
         steady.run("curl", "-s", "/status/418").expect(0)
         seen.extend(map(json.loads, read_lines(following.process.stdout, lambda _: True)))
         return any(item.get("status") == 418 for item in seen) and any(item.get("event") == "log" for item in seen)
 
-    following.save("to be logged")
     assert until(both), seen
     following.end()
 

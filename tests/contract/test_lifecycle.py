@@ -119,7 +119,7 @@ def test_watch_shows_the_requests_of_any_client(steady: Sandbox):
         get(f"{steady.url('ingress')}/watched")
         return watch.poll() is not None
 
-    until(seen, timeout_s=15.0, what="an exchange")
+    until(seen, what="an exchange")
     [exchange] = [json.loads(line) for line in steady.finish(watch).expect(0).stdout.splitlines() if "duration_ms" in line]
     assert (exchange["path"], exchange["answered_by"]) == ("/watched", "upstream")
 

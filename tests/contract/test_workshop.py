@@ -47,11 +47,13 @@ def test_a_lesson_typed_as_it_is_written(
                 printed = first.run(step.command)
                 assert matches(step.shown, printed), f"$ {step.command}\n{step.shown}\n--- but:\n{printed}"
     finally:
-        if second:
-            os.killpg(second.pid, signal.SIGINT)
-            second.close()
-        first.run("sandbox down --volumes")
-        first.close()
+        try:
+            if second:
+                os.killpg(second.pid, signal.SIGINT)
+                second.close()
+        finally:
+            first.run("sandbox down --volumes")
+            first.close()
     record_property(f"lesson {lesson.stem} on {engine}", f"{time.monotonic() - begun:.1f} s of machine time")
 
 

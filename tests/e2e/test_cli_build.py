@@ -174,7 +174,7 @@ def test_22_ctrl_c_in_a_build_leaves_nothing_and_the_next_one_has_the_shipped_by
     interrupt(process)
     done = builder.finish(process)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (130, "interrupted")
-    assert compilers(builder.temp) == []
+    until(lambda: not compilers(builder.temp))
     assert modules(builder) == []
     builder.await_clean()
 
@@ -187,8 +187,18 @@ def test_22_ctrl_c_in_a_build_leaves_nothing_and_the_next_one_has_the_shipped_by
     assert all(path.stat().st_mode & stat.S_IWUSR for path in folders), "rm -r would fail"
 
 
+FOR_EVER = """
+from sandbox.cli.main import main
+from sandbox.toolchain import process
+process.END_TIMEOUT_S = 600.0
+main()
+"""
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_22_a_second_ctrl_c_does_not_wait_for_a_deaf_command(builder: Sandbox, times: int):
+    if times == 2:
+        builder.program = ("-c", FOR_EVER)
     set_filter(builder, build="trap 'touch heard' TERM; touch $TMPDIR/x begun; while :; do sleep 0.02; done", output="x.wasm")
     process = builder.start("build")
     until((builder.project.root / "begun").exists)
@@ -196,11 +206,11 @@ def test_22_a_second_ctrl_c_does_not_wait_for_a_deaf_command(builder: Sandbox, t
     begun = time.monotonic()
     interrupt(process)
     until((builder.project.root / "heard").exists)
-    assert process.poll() is None
     if times == 2:
+        assert process.poll() is None
         interrupt(process)
     assert builder.finish(process).returncode == 130
-    assert (time.monotonic() - begun >= END_TIMEOUT_S) == (times == 1)
+    assert times == 2 or time.monotonic() - begun >= END_TIMEOUT_S
     until(lambda: not compilers(builder.temp))
     builder.await_clean()
 
@@ -212,7 +222,7 @@ def test_23_other_signals_end_a_build_too(builder: Sandbox, number: signal.Signa
     until((builder.project.root / "begun").exists)
     process.send_signal(number)
     assert builder.finish(process).returncode == 130
-    assert compilers(builder.temp) == []
+    until(lambda: not compilers(builder.temp))
 
 
 def test_26_no_home_at_all(builder: Sandbox):

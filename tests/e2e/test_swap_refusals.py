@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -205,27 +204,34 @@ def test_fifty_swaps_leave_memory_and_files_as_they_were(running: Sandbox, tmp_p
 def test_envoy_dies_over_a_module(running: Sandbox, tmp_path: Path):
     """The filter that was live is what the next Envoy starts with."""
     before = running.status()["versions"][-1]["version"]
+    envoy = psutil.Process(running.pids()["envoy"])
+    _, supervisor = running.supervision()
     swapping = running.start("swap", str(Project(root=HOME).module("go")))
     given = running.run_folder / "xds" / "filter.yaml"
     until(lambda: before not in given.read_text())
-    os.kill(running.pids()["envoy"], signal.SIGKILL)
+    supervisor.suspend()  # it would start another one, which may take the module
+    envoy.kill()
     done = running.finish(swapping)
+    supervisor.resume()
     assert done.returncode == 5, done
     assert "Envoy" in done.error
-    until(lambda: running.status()["filter_live"], timeout_s=20)
+    until(lambda: running.status()["filter_live"])
     still_serves(running, before)
 
 
 def test_ctrl_c_in_a_swap_ends_the_command_alone(running: Sandbox):
+    before = running.status()["versions"][-1]["version"]
+    envoy = psutil.Process(running.pids()["envoy"])
     swapping = running.start("swap", str(Project(root=HOME).module("go")))
     given = running.run_folder / "xds" / "filter.yaml"
-    before = running.status()["versions"][-1]["version"]
     until(lambda: before not in given.read_text())
+    envoy.suspend()  # so that it can't be over before it is interrupted
     interrupt(swapping)
     done = running.finish(swapping)
+    envoy.resume()
     assert (done.returncode, done.stderr.splitlines()[-1]) == (130, "interrupted")
     assert "Envoy may have the filter already" in done.stderr
-    until(lambda: len(running.status()["versions"]) == 2, timeout_s=30)
+    until(lambda: len(running.status()["versions"]) == 2)
     assert running.status()["filter_live"] is True
 
 

@@ -95,6 +95,8 @@ def test_a_cancelled_build_ends_at_once_and_leaves_nothing(store, tmp_path, monk
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr("tempfile.tempdir", None)
+    if not deaf:
+        monkeypatch.setattr("sandbox.toolchain.process.END_TIMEOUT_S", 600.0)
     cancelled, errors = threading.Event(), []
     trap = "trap '' TERM;" if deaf else ""
     command = f"{trap} touch $TMPDIR/mine; sleep 1000 & touch begun; while :; do sleep 0.01; done"
@@ -109,12 +111,12 @@ def test_a_cancelled_build_ends_at_once_and_leaves_nothing(store, tmp_path, monk
     thread = threading.Thread(target=work)
     thread.start()
     until((tmp_path / "begun").exists)
-    assert len(compilers(temporary)) >= 2
+    until(lambda: len(compilers(temporary)) >= 2)
     begun = time.monotonic()
     cancelled.set()
     thread.join()
     assert isinstance(errors[0], BuildCancelledError)
-    assert (time.monotonic() - begun >= END_TIMEOUT_S) == deaf
+    assert not deaf or time.monotonic() - begun >= END_TIMEOUT_S
     until(lambda: not compilers(temporary))
     assert list(temporary.iterdir()) == list(store.root.iterdir()) == []
 

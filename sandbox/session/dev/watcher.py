@@ -27,6 +27,7 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name="watch files", daemon=True)
         self._seen: Look = sources.look()
         self._told: set[str] = set()
+        self._unheard = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -79,10 +80,14 @@ class Watcher:
 
     def _look(self, *, by_event: bool) -> None:
         now = self._sources.look()
+        if by_event:
+            self._unheard = 0
         if now == self._seen:
             return
         self._seen = now
         if not by_event:
+            self._unheard += 1
+        if self._unheard > 1:  # the event of a single one may be under way
             self._say(f"no file events for what was saved: looking every {LOOK_EVERY_S:g} s")
         self._changed()
 
