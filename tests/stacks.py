@@ -196,6 +196,17 @@ class Sandbox:
         """End the stack; it must succeed."""
         return self.run("down").expect(0)
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Sandbox"]:
+        """The stack runs, and after that nothing of it may be left."""
+        try:
+            self.up()
+            yield self
+            self.down()
+            self.await_clean()
+        finally:
+            self.destroy()
+
     def json(self, *args: str, returncode: int = 0) -> Any:
         """The JSON document that a command prints."""
         return json.loads(self.run(*args, "-o", "json").expect(returncode).stdout)

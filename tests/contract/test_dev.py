@@ -93,12 +93,8 @@ def steady(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A running stack of a project that every test may change."""
     folder = tmp_path_factory.mktemp("dev")
     project = lay_out(copy_project(folder / "project"))
-    sandbox = Sandbox(folder, project=project, environment={"SANDBOX_ENGINE": at_hand(request)})
-    sandbox.up()
-    yield sandbox
-    sandbox.down()
-    sandbox.await_clean()
-    sandbox.destroy()
+    with Sandbox(folder, project=project, environment={"SANDBOX_ENGINE": at_hand(request)}).running() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture

@@ -33,12 +33,8 @@ def stack(make_sandbox, engine) -> Sandbox:
 @pytest.fixture(scope="module", params=ENGINES)
 def steady(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A running stack for the tests that change nothing about it."""
-    sandbox = Sandbox(tmp_path_factory.mktemp("steady"), environment={"SANDBOX_ENGINE": at_hand(request)})
-    sandbox.up()
-    yield sandbox
-    sandbox.down()
-    sandbox.await_clean()
-    sandbox.destroy()
+    with Sandbox(tmp_path_factory.mktemp("steady"), environment={"SANDBOX_ENGINE": at_hand(request)}).running() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture

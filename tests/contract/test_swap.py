@@ -38,12 +38,8 @@ def greeting(text: str) -> GivenConfiguration:
 @pytest.fixture(scope="module", params=ENGINES)
 def steady(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A running stack of which every test may change the filter."""
-    sandbox = Sandbox(tmp_path_factory.mktemp("swap"), environment={"SANDBOX_ENGINE": at_hand(request)})
-    sandbox.up()
-    yield sandbox
-    sandbox.down()
-    sandbox.await_clean()
-    sandbox.destroy()
+    with Sandbox(tmp_path_factory.mktemp("swap"), environment={"SANDBOX_ENGINE": at_hand(request)}).running() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
