@@ -1,5 +1,6 @@
 """Programs that we start, each in a process group of its own, so that it can be ended whole, and none lost to an interrupt."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_started: "list[subprocess.Popen[bytes]]" = []
 
 
 def start_child(command: Sequence[str], *, folder: Path | None, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """Start a program that reads nothing, and writes all it says into `stdout`. Have a `try` follow at once, which ends it.
 
     An interrupt is an exception: one that comes while the program starts ends it here, for nobody else has its name yet.
+    One that comes before that `try` leaves it to the end of our process, which kills whatever still runs.
     Raises: OSError when there is no such program.
     """
     child = None
@@ -30,6 +33,7 @@ def start_child(command: Sequence[str], *, folder: Path | None, environment: Map
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
+            _started[:] = [*(other for other in _started if other.returncode is None), child]
     except BaseException:
         if child:
             with child:
@@ -42,6 +46,13 @@ def signal_group(child: "subprocess.Popen[bytes]", number: signal.Signals) -> No
     """Send a signal to a child's whole group, if there still is one."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS denies it for a group of zombies
         os.killpg(child.pid, number)
+
+
+@atexit.register
+def _kill_lost() -> None:
+    for child in _started:
+        if child.returncode is None:
+            signal_group(child, signal.SIGKILL)
 
 
 @contextlib.contextmanager

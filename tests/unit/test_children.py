@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 
 import psutil
@@ -10,6 +11,7 @@ import pytest
 from stacks import until
 
 from sandbox.children import start_child
+from sandbox.engines.docker.compose.command import Compose
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -34,14 +36,55 @@ def start(*command):
     return start_child(command, folder=None, environment=os.environ)
 
 
-def test_an_interrupt_while_it_starts_ends_it_whole(interrupt, tmp_path):
-    def marked():
-        return [process.pid for process in psutil.process_iter(["environ"]) if mark in (process.info["environ"] or {}).items()]
-
+@pytest.fixture
+def marked(tmp_path):
+    """The environment of a program, and the processes that have it."""
     mark = ("MARKED_BY", str(tmp_path))
+
+    def find():
+        return [process for process in psutil.process_iter(["environ"]) if mark in (process.info["environ"] or {}).items()]
+
+    return dict([*os.environ.items(), mark]), find
+
+
+SLEEPERS = ("sh", "-c", "sleep 1000 & echo; wait")
+
+
+def test_an_interrupt_while_it_starts_ends_it_whole(interrupt, marked):
+    environment, find = marked
     with pytest.raises(KeyboardInterrupt):
-        start_child(["sh", "-c", "sleep 1000 & echo; wait"], folder=None, environment=dict([*os.environ.items(), mark]))
-    until(lambda: not marked())
+        start_child(SLEEPERS, folder=None, environment=environment)
+    until(lambda: not find())
+
+
+@pytest.mark.parametrize("ending", ["pass", "raise KeyboardInterrupt", "raise SystemExit(3)"])
+def test_one_that_nobody_ended_ends_with_us(ending, marked):
+    environment, find = marked
+    program = f"import os\nfrom sandbox.children import start_child\nstart_child({SLEEPERS}, folder=None, environment=os.environ)"
+    ended = f"start_child(['true'], folder=None, environment=os.environ).wait()\n{ending}"
+    subprocess.run(
+        [sys.executable, "-c", f"{program}.stdout.read(1)\n{ended}"], env=environment, check=False, stderr=subprocess.DEVNULL
+    )
+    until(lambda: not find())
+
+
+def test_an_interrupt_while_compose_gets_its_reader_ends_it_whole(monkeypatch, marked, tmp_path):
+    """A thread takes its time to start; on a busy machine a Ctrl-C fits in."""
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    environment, find = marked
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nsleep 1000 & wait\n")
+    docker.chmod(0o755)
+    path = f"{tmp_path}:{environment['PATH']}"
+    compose = Compose(name="any", file=tmp_path / "compose.yaml", mark=tmp_path, environment={**environment, "PATH": path})
+    monkeypatch.setenv("PATH", path)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compose.start("build", variables={})
+    until(lambda: not find())
 
 
 def test_interrupts_are_as_they_were(interrupt):

@@ -59,7 +59,12 @@ class ComposeRun:
         self._process = process
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._ended = False
-        threading.Thread(target=self._read, name="docker compose", daemon=True).start()
+        try:
+            threading.Thread(target=self._read, name="docker compose", daemon=True).start()
+        except BaseException:  # an interrupt, for a thread takes its time to start
+            with process:
+                self.end()
+            raise
 
     def _read(self) -> None:
         assert self._process.stdout
