@@ -49,20 +49,24 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
 
     Raises: PreconditionError for every OSError of the block, as it is taken for one of writing.
     """
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")  # known before it is there, for an interrupt
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(handle, "w+b") as file:
+            with open(temporary, "x+b", opener=_open_private) as file:
                 yield file
-            Path(temporary).chmod(mode)
-            os.replace(temporary, path)
+            temporary.chmod(mode)
+            temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink()
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise PreconditionError(
             f"cannot write {path}: {error.strerror}", hint=f"df -h {path.parent}; ls -ld {path.parent}"
         ) from error
+
+
+def _open_private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
 
 
 def sha256_of(path: Path) -> str | None:
