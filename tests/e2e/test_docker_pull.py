@@ -7,7 +7,7 @@ import pexpect
 import pytest
 from docker_engine import DockerEngine
 from registry import Registry, serve_registry
-from stacks import Sandbox, gone, until
+from stacks import Sandbox, gone, read_lines, until
 
 from sandbox.engines.docker.images import envoy_image
 
@@ -109,8 +109,9 @@ def test_a_pull_that_is_interrupted_in_a_pipe_says_where_it_was(pulling, registr
     image = registry.add(ENVOY, layers=[20_000_000], tag=TAG)
     up = pulling.start("up", *pulling.port_flags)
     until(lambda: any("/blobs/" in line for line in registry.asked), what="the download")
+    assert read_lines(up.stderr, lambda line: "pulling" in line) == [f"… pulling {image}"]
     up.send_signal(signal.SIGINT)
     done = pulling.finish(up).expect(130)
-    assert done.stderr.splitlines() == [f"… pulling {image}", "interrupted"]
+    assert done.stderr.splitlines() == ["interrupted"]
     assert gone(up.pid)
     assert images(pulling, registry) == []
