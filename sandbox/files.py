@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,6 +33,23 @@ def make_private_folder(path: Path, *, hint: str = _ELSEWHERE) -> Path:
             hint=hint,
         ) from error
     return path
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: Path, *, prefix: str) -> Iterator[Path]:
+    """A folder that only we can read, gone after the block, also when an interrupt comes while it is made or removed.
+
+    Raises: OSError when it cannot be made.
+    """
+    folder = parent / f"{prefix}{os.urandom(8).hex()}"
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:

@@ -6,12 +6,12 @@ import os
 import re
 import shlex
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from sandbox.errors import ConfigError, PreconditionError
 from sandbox.events.filter import ProjectMade
+from sandbox.files import temporary_folder
 from sandbox.session.new_files import render_project
 
 MAX_NAME_CHARS = 63
@@ -97,8 +97,8 @@ def _is_there(target: Path) -> bool:
 
 def _make(target: Path, files: Mapping[str, bytes]) -> None:
     """Write beside it and rename: the system refuses where something that is not empty has got that name meanwhile."""
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
-        whole = Path(beside, target.name)
+    with temporary_folder(target.parent, prefix=f".{target.name}.") as beside:
+        whole = beside / target.name
         whole.mkdir()
         _write(whole, files)
         whole.rename(target)

@@ -2,14 +2,12 @@
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from sandbox.envoy.binary import find_cached, find_program
 from sandbox.envoy.fetch import fetch_program
 from sandbox.events.verb import Event
-from sandbox.files import make_private_folder
+from sandbox.files import make_private_folder, temporary_folder
 from sandbox.session.cache import ELSEWHERE, locked_cache
 from sandbox.session.context import Context
 from sandbox.session.reporting import report
@@ -39,8 +37,8 @@ def _fetch(version: str) -> Iterator[int]:
         try:
             with contextlib.suppress(OSError):
                 program.unlink()  # others could have changed it
-            with tempfile.TemporaryDirectory(dir=cache.root, prefix=_MEANWHILE) as folder:
-                yield from fetch_program(version, program, Path(folder))
+            with temporary_folder(cache.root, prefix=_MEANWHILE) as folder:
+                yield from fetch_program(version, program, folder)
         finally:
             with contextlib.suppress(OSError):
                 program.parent.rmdir()  # if it is empty

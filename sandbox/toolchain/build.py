@@ -2,14 +2,14 @@
 
 import hashlib
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sandbox.errors import BuildError, ConfigError, PreconditionError
+from sandbox.files import temporary_folder
 from sandbox.toolchain.check.module import read_module
 from sandbox.toolchain.check.reader import WasmError
 from sandbox.toolchain.compilers import prepare_call
@@ -36,7 +36,7 @@ def build(recipe: Recipe, *, toolchain: Toolchain, store: Store, cancelled: thre
             hint="sandbox new my-filter, or in sandbox.yaml: filter: {source: FOLDER}",
         )
     store.prepare()
-    with temporary_folder() as folder:
+    with build_folder() as folder:
         output = folder / _MODULE
         call = prepare_call(recipe, toolchain, output=output, temporary=folder)
         if cancelled.is_set():
@@ -80,20 +80,15 @@ def _read(output: Path) -> bytes:
 
 
 @contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards, also when its removal is interrupted.
+def build_folder() -> Iterator[Path]:
+    """A folder for all that a build writes meanwhile.
 
     Raises: PreconditionError when none can be made.
     """
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="sandbox-build-"))
-    except OSError as error:
-        message = f"there is no folder for temporary files: {error.strerror}"
-        raise PreconditionError(message, hint="TMPDIR=/a/folder/you/own sandbox build") from error
-    try:
-        yield folder
-    finally:
+    with ExitStack() as stack:
         try:
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder = stack.enter_context(temporary_folder(Path(tempfile.gettempdir()), prefix="sandbox-build-"))
+        except OSError as error:
+            message = f"there is no folder for temporary files: {error.strerror}"
+            raise PreconditionError(message, hint="TMPDIR=/a/folder/you/own sandbox build") from error
+        yield folder

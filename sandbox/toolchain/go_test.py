@@ -2,7 +2,7 @@
 
 import threading
 
-from sandbox.toolchain.build import temporary_folder
+from sandbox.toolchain.build import build_folder
 from sandbox.toolchain.compilers import prepare_call
 from sandbox.toolchain.process import run
 from sandbox.toolchain.recipe import Recipe
@@ -15,7 +15,7 @@ def run_tests(recipe: Recipe, *, cancelled: threading.Event) -> float:
 
     Raises: BuildError with what was said where one fails; as `build` else.
     """
-    with temporary_folder() as folder:
+    with build_folder() as folder:
         call = prepare_call(recipe, "go", output=folder / "unused", temporary=folder)
         environment = {name: value for name, value in call.environment.items() if name not in {"GOOS", "GOARCH"}}
         command = (call.command[0], "test", "./...")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import PreconditionError
-from sandbox.files import replacing, write_atomic
+from sandbox.files import replacing, temporary_folder, write_atomic
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -47,6 +47,35 @@ def test_its_mode_is_the_one_asked_for_and_private_until_it_is_whole(tmp_path, m
         [unfinished] = tmp_path.iterdir()
         assert stat.S_IMODE(unfinished.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("call", ["mkdir", "rmdir"])
+def test_an_interrupt_as_a_temporary_folder_is_made_or_removed_leaves_none(tmp_path, monkeypatch, call):
+    do, interrupts = getattr(os, call), [KeyboardInterrupt]
+
+    def interrupted(*words, **options):
+        do(*words, **options)
+        if interrupts:
+            raise interrupts.pop()
+
+    monkeypatch.setattr(os, call, interrupted)
+    with pytest.raises(KeyboardInterrupt), temporary_folder(tmp_path, prefix=".any.") as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "file").write_bytes(b"half")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_is_private_and_gone_whatever_the_block_raises(tmp_path):
+    with pytest.raises(ValueError, match="no"), temporary_folder(tmp_path, prefix=".any.") as folder:
+        assert folder.name.startswith(".any.")
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        raise ValueError("no")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_no_room_for_a_temporary_folder(tmp_path):
+    with pytest.raises(FileNotFoundError), temporary_folder(tmp_path / "none", prefix=".any."):
+        pass
 
 
 def test_there_is_no_such_folder(tmp_path):
