@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and private to their owner."""
+"""Files written whole or not at all, and folders that are there only meanwhile; private to their owner."""
 
 import contextlib
 import fcntl

@@ -57,14 +57,15 @@ def test_an_interrupt_while_it_starts_ends_it_whole(interrupt, marked):
     until(lambda: not find())
 
 
-@pytest.mark.parametrize("ending", ["pass", "raise KeyboardInterrupt", "raise SystemExit(3)"])
-def test_one_that_nobody_ended_ends_with_us(ending, marked):
+@pytest.mark.parametrize(
+    ("ending", "code"), [("pass", 0), ("raise KeyboardInterrupt", -signal.SIGINT), ("raise SystemExit(3)", 3)]
+)
+def test_one_that_nobody_ended_ends_with_us(ending, code, marked):
     environment, find = marked
     program = f"import os\nfrom sandbox.children import start_child\nstart_child({SLEEPERS}, folder=None, environment=os.environ)"
     ended = f"start_child(['true'], folder=None, environment=os.environ).wait()\n{ending}"
-    subprocess.run(
-        [sys.executable, "-c", f"{program}.stdout.read(1)\n{ended}"], env=environment, check=False, stderr=subprocess.DEVNULL
-    )
+    words = [sys.executable, "-c", f"{program}.stdout.read(1)\n{ended}"]
+    assert subprocess.run(words, env=environment, check=False, stderr=subprocess.DEVNULL).returncode == code
     until(lambda: not find())
 
 
