@@ -3,16 +3,21 @@
 import contextlib
 import errno
 import socket
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sandbox.engines.base import WantedPort
 from sandbox.errors import PreconditionError
 from sandbox.stack import ENVOY, PUBLISHED, SERVICES, Address, Endpoints
+from sandbox.wait import Deadline
 
 HOST = "127.0.0.1"
 NEAR = 100
 """How far from a port that is taken another one is looked for."""
+VANISHING_S = 0.5
+"""How long to wait for a port that no program is seen to hold: one that was killed has its sockets until it has quite ended."""
+POLL_S = 0.01
 
 
 def listen(number: int) -> socket.socket | None:
@@ -39,8 +44,22 @@ def port_of(listener: socket.socket) -> int:
     return number
 
 
-def holder_of(number: int) -> str:
-    """Who listens on the port: `name (pid 12)`, as far as this user may know."""
+def take_port(number: int, patience: Deadline) -> tuple[socket.socket | None, str]:
+    """A listening socket; or None, and who holds the port: `name (pid 12)`, as far as this user may know.
+
+    Raises: PreconditionError when the system forbids the port.
+    """
+    while True:
+        listener = listen(number)
+        if listener:
+            return listener, ""
+        holder = _holder_of(number)
+        if holder or patience.over:
+            return None, holder or "another program"
+        time.sleep(POLL_S)
+
+
+def _holder_of(number: int) -> str | None:
     import psutil
 
     try:
@@ -50,7 +69,7 @@ def holder_of(number: int) -> str:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     except psutil.Error:
         pass
-    return "another program"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +108,12 @@ def take_ports(wanted: Sequence[WantedPort], names: Collection[str]) -> tuple[di
     wished = {wish.number for wish in wishes.values()}
     listeners: dict[str, socket.socket] = {}
     notices, refused, flags = [], [], []
+    patience = Deadline(VANISHING_S)
     with contextlib.ExitStack() as taken:
         for want in sorted(wishes.values(), key=lambda want: (not want.exact, want.name)):
-            listener = listen(want.number)
+            mine = next((f"the {name}" for name, held in listeners.items() if port_of(held) == want.number), None)
+            listener, holder = (None, mine) if mine else take_port(want.number, patience)
             if listener is None:
-                mine = (f"the {name}" for name, held in listeners.items() if port_of(held) == want.number)
-                holder = next(mine, None) or holder_of(want.number)
                 listener = _listen_elsewhere(want, wished)
                 if want.exact:
                     refused.append(f"port {want.number} for the {want.name} is taken by {holder}")

@@ -12,6 +12,7 @@ from sandbox.session.doctor.base import FAILED, OK, WARNING
 from sandbox.session.doctor.facts import Facts
 from sandbox.session.doctor.redaction import pasteable, shown
 from sandbox.stack import BYPASS, CONSOLE_PORT, INGRESS, Port
+from sandbox.wait import Deadline
 
 MIN_FREE_BYTES, FEW_FREE_BYTES = 50_000_000, 500_000_000
 PRIVATE = 0o700
@@ -40,11 +41,11 @@ def _check_port(facts: Facts, port: Port) -> Check:
     asked: int | None = getattr(facts.settings, f"{port.name}_port", None)
     number = asked or port.number
     with contextlib.ExitStack() as stack:
-        listener = ports.listen(number)
+        listener, holder = ports.take_port(number, Deadline(ports.VANISHING_S))
         if listener:
             stack.enter_context(listener)
             return Check(name=name, state=OK, detail=f"{number} is free")
-        taken = f"{number} is taken by {ports.holder_of(number)}"
+        taken = f"{number} is taken by {holder}"
         other = ports.listen(0)
         fix = f"sandbox up --{port.name}-port {ports.port_of(stack.enter_context(other))}" if other else "ss -ltn"
     if asked:
