@@ -12,7 +12,6 @@ from sandbox.events.stack import Notice
 from sandbox.events.verb import Event
 from sandbox.session.console import TIMEOUT_S, read_status
 from sandbox.session.context import Context, open_client, running_stack
-from sandbox.session.drift import version_of
 from sandbox.session.given import GivenConfiguration, GivenModule, load_configuration, load_module
 from sandbox.session.light_probe import LightProbe
 from sandbox.session.live import LiveFilter, Verdict
@@ -56,6 +55,8 @@ def running_envoy(context: Context) -> str:
 
     Raises: StackError when no stack runs.
     """
+    from sandbox.session.drift import version_of
+
     found, endpoints = running_stack(context)
     with open_client(TIMEOUT_S) as client:
         status = read_status(client, endpoints)

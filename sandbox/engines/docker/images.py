@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import sandbox
 from sandbox.config import Settings
 from sandbox.engines.docker.compose.command import Compose
-from sandbox.engines.docker.compose.progress import ProgressReader
 from sandbox.errors import ConfigError, PreconditionError
 from sandbox.events.stack import EngineEvent
 from sandbox.files import make_private_folder
@@ -108,6 +107,8 @@ def get_images(
 
 
 def _run(compose: Compose, *words: str, variables: Mapping[str, str]) -> Iterator[EngineEvent]:
+    from sandbox.engines.docker.compose.progress import ProgressReader
+
     said: list[str] = []
     reader = ProgressReader()
     run = compose.start(*words, variables=variables)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.engines.base import PortTakenError
 from sandbox.engines.docker.compose.command import STOPPED, ComposeRun
-from sandbox.engines.docker.compose.failures import taken_port
 from sandbox.engines.docker.containers import INSTANCE, SERVICE
 from sandbox.errors import StackError
 from sandbox.events.stack import EngineEvent, ServiceExited, ServiceHealthy, ServiceStarted
@@ -38,6 +37,8 @@ class DockerRun:
         self._said += self._compose.lines(Deadline(0.0))
         if not self._compose.returncode:
             return self._watch.events(timeout_s)
+        from sandbox.engines.docker.compose.failures import taken_port
+
         if taken_port(self._said) is not None:
             raise PortTakenError
         events: list[EngineEvent] = []

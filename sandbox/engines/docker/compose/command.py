@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.children import signal_group, start_child
-from sandbox.engines.docker.compose.failures import explain
 from sandbox.engines.docker.discovery.find import INSTALL_HINT
 from sandbox.engines.marks import MARK
 from sandbox.errors import PreconditionError, SandboxError, StackError
@@ -96,6 +95,8 @@ class ComposeRun:
             return None
         if self.returncode is not None and self.returncode < 0:
             return StackError(STOPPED, hint="sandbox up")
+        from sandbox.engines.docker.compose.failures import explain
+
         return explain(said, doing=doing)
 
     def wait(self, timeout_s: float) -> bool:
