@@ -8,9 +8,12 @@ import pytest
 import yaml
 
 from sandbox.config import load_settings
+from sandbox.console import server, status
+from sandbox.engines.docker import removal
 from sandbox.engines.docker.containers import MAX_RESTARTS
 from sandbox.engines.docker.images import COPIED, SERVICES_REPOSITORY, envoy_image
 from sandbox.envoy.binary import envoy_command, envoy_version
+from sandbox.session import console
 from sandbox.stack import (
     BYPASS,
     CONSOLE,
@@ -28,6 +31,7 @@ from sandbox.stack import (
     service_names,
 )
 from sandbox.workspace import RUN_ADMIN_SOCKET, RUN_ENVOY_YAML, RUN_FILTER_YAML, RUN_MODULES
+from services.serving import server as serving
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPOSE_TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
@@ -146,3 +150,8 @@ def test_the_image_holds_the_versions_that_are_tested():
 
 def test_containers_are_given_up_when_the_engine_says_so():
     assert COMPOSE["x-hardened"]["restart"] == f"on-failure:{MAX_RESTARTS}"
+
+
+def test_a_part_of_the_stack_answers_or_ends_before_who_waits_for_it_gives_up():
+    assert status.PATIENCE_S < console.TIMEOUT_S
+    assert max(server.GRACE_S, serving.GRACE_S) < removal.PATIENCE_S
