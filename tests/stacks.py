@@ -93,6 +93,11 @@ def get(
             return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
 
 
+def below(folder: Path) -> list[Path]:
+    """All that a folder holds, at any depth, while somebody may be removing it: `rglob` raises for a folder that has gone."""
+    return [Path(place, name) for place, folders, names in os.walk(folder) for name in (*folders, *names)]
+
+
 def gone(pid: int) -> bool:
     """Whether the process has ended; a zombie has not been reaped, and counts as being there."""
     return not psutil.pid_exists(pid)
@@ -285,10 +290,9 @@ class Sandbox:
         found += [f"port {port} ({name}) is listened on" for name, port in self.ports.items() if listens(port)]
         for folder in (self.run_folder, State(root=self.state).mounts, State(root=self.state).build):
             if folder.exists():
-                found += [f"file {path}" for path in (folder, *folder.rglob("*"))]
-        if self.state.exists():
-            found += [f"temporary {path}" for path in self.state.rglob("*") if path.name.startswith((".", "validation", "tmp"))]
-        found += [f"temporary {path}" for path in self.temp.rglob("*")]
+                found += [f"file {path}" for path in (folder, *below(folder))]
+        found += [f"temporary {path}" for path in below(self.state) if path.name.startswith((".", "validation", "tmp"))]
+        found += [f"temporary {path}" for path in below(self.temp)]
         started = {process.pid for process in (*self._started, *self._terminals)}
         found += [f"terminal with {terminal.args} is open" for terminal in self._terminals if not terminal.closed]
         for child in psutil.Process().children():
