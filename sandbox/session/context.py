@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import httpx2
 
 LOCK_POLL_S = 0.02
+ENDING_S = 5.0
+"""A stack that is being ended looks as if it had crashed for a moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +75,12 @@ def stack_lock(state: State, deadline: Deadline) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    make_private_folder(state.root)
     lock = FileLock(state.lock, mode=0o600, poll_interval=LOCK_POLL_S)
     try:
-        lock.acquire(timeout=deadline.remaining_s)
+        while not lock.is_locked:
+            make_private_folder(state.root)
+            with contextlib.suppress(FileNotFoundError):  # a `down --volumes` that was waited for has removed it
+                lock.acquire(timeout=deadline.remaining_s)
     except Timeout as error:
         raise PreconditionError("another sandbox command is starting or stopping this stack", hint="sandbox status") from error
     except OSError as error:

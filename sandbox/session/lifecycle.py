@@ -1,5 +1,6 @@
 """`up`, `down` and `restart`."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -10,7 +11,7 @@ from sandbox.events.stack import EngineEvent, LogRecord, Notice, Ready, ServiceS
 from sandbox.events.verb import Event
 from sandbox.files import load_json, write_json
 from sandbox.session.console import TIMEOUT_S, find_expected, read_status
-from sandbox.session.context import Context, open_client, running_stack, stack_lock
+from sandbox.session.context import ENDING_S, Context, open_client, running_stack, stack_lock
 from sandbox.session.drift import describe_drift, drift_labels, version_of
 from sandbox.session.expected import Expected, parse_expected
 from sandbox.session.given import GivenConfiguration, GivenModule
@@ -19,7 +20,7 @@ from sandbox.session.probe import Seen, await_ready
 from sandbox.session.provide import provide_envoy
 from sandbox.session.verdict import ServiceWatch
 from sandbox.stack import BYPASS, CONSOLE_PORT, INGRESS, PUBLISHED, Endpoints, service_names
-from sandbox.wait import Deadline
+from sandbox.wait import Deadline, Stopwatch
 from sandbox.workspace import SOURCE, remove_state
 
 START_ATTEMPTS = 3
@@ -47,8 +48,9 @@ def up(
     module = module or (yield from _build_if_asked(context))
     deadline = Deadline(context.settings.timeout_s)
     run: Run | None = None
-    try:
-        with stack_lock(context.state, deadline):
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(stack_lock(context.state, deadline))
             found = context.engine.find()
             if found.phase == "running":
                 yield from _already(context, found, deadline, asked_for=module or configuration)
@@ -79,18 +81,27 @@ def up(
             _remember_ports(context, endpoints)
             run.adopt(release=not foreground)
             run = run if foreground else None
-        ready_at = time.time()
-        yield _ready(context, endpoints, expected, seen, deadline, envoy=prepared.envoy_version, already=False)
-        if foreground:
-            yield from context.engine.logs(services=(), since_s=ready_at, tail=None, follow=True)
-            if context.engine.find().phase == "crashed":
-                raise StackError("the stack has crashed", hint="sandbox up")  # noqa: TRY301 - ends what is left of it
-    except BaseException as error:
-        if run and keep and isinstance(error, StackError | RefusedError):
-            run.adopt(release=True)
-        elif run:
-            run.abort()
-        raise
+            held.close()
+            ready_at = time.time()
+            yield _ready(context, endpoints, expected, seen, deadline, envoy=prepared.envoy_version, already=False)
+            if foreground:
+                yield from context.engine.logs(services=(), since_s=ready_at, tail=None, follow=True)
+                if _has_crashed(context):
+                    raise StackError("the stack has crashed", hint="sandbox up")  # noqa: TRY301 - ends what is left of it
+        except BaseException as error:  # still under the lock: what another `up` starts must not be ended with it
+            if run and keep and isinstance(error, StackError | RefusedError):
+                run.adopt(release=True)
+            elif run:
+                run.abort()
+            raise
+
+
+def _has_crashed(context: Context) -> bool:
+    """Whether what has ended was not ended by a `down`."""
+    ending = Deadline(ENDING_S)
+    while (phase := context.engine.find().phase) == "crashed" and not ending.over:
+        time.sleep(0.1)
+    return phase == "crashed"
 
 
 def _build_if_asked(context: Context) -> Generator[Event, None, GivenModule | None]:
@@ -212,21 +223,21 @@ def _wanted_ports(context: Context, *, elsewhere: bool) -> list[WantedPort]:
 
 def down(context: Context, *, volumes: bool) -> Iterator[Event]:
     """End the stack, whatever state it is in; with `volumes` forget keys, ports and logs too."""
-    deadline = Deadline(STOP_TIMEOUT_S)
+    began = Stopwatch()
     found = context.engine.find()
     folder_is_there = os.path.exists(context.state.root)  # noqa: PTH110 - before Python 3.14 the method raises in a closed folder
     if found.phase == "stopped" and not folder_is_there:
-        yield Stopped(was_running=False, elapsed_s=deadline.elapsed_s)
+        yield Stopped(was_running=False, elapsed_s=began.elapsed_s)
         return
     # Not under the lock: an `up` that is under way holds it, and ends when its stack does.
     if found.endpoints:
-        yield from context.engine.stop(deadline=deadline)
+        yield from context.engine.stop(deadline=Deadline(STOP_TIMEOUT_S))
     with stack_lock(context.state, Deadline(context.settings.timeout_s)):
-        yield from context.engine.stop(deadline=deadline)
+        yield from context.engine.stop(deadline=Deadline(STOP_TIMEOUT_S))  # the wait for the lock is not its time
         if volumes:
             context.engine.forget()
             remove_state(context.state)
-    yield Stopped(was_running=found.phase != "stopped", elapsed_s=deadline.elapsed_s)
+    yield Stopped(was_running=found.phase != "stopped", elapsed_s=began.elapsed_s)
 
 
 def restart(context: Context, services: tuple[str, ...]) -> Iterator[Event]:

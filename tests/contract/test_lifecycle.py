@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from stacks import Sandbox, copy_project, free_ports, get, interrupt, read_lines, replace_service, replace_text, until
+from stacks import PATIENCE_S, Sandbox, copy_project, free_ports, get, interrupt, read_lines, replace_service, replace_text, until
 
 ENGINES = ["local", "docker"]
 SERVICES = ["envoy", "jwt-api", "upstream", "console"]
@@ -317,6 +317,42 @@ def test_a_service_that_dies_while_starting_takes_the_others_along(broken: Sandb
     assert done.error.startswith("error: upstream ended while starting")
     assert "RuntimeError: no upstream today" in done.stderr
     broken.await_clean()
+
+
+SAYS_THAT_IT_WAITS = """
+import sys
+from sandbox.cli.main import main
+from sandbox.session import context
+
+make = context.make_private_folder
+context.make_private_folder = lambda folder: (make(folder), print("at the lock", file=sys.stderr, flush=True))
+main()
+"""
+
+
+def test_an_up_that_waited_for_another_is_not_ended_with_it(broken: Sandbox, project):
+    main = project / "services/upstream/__main__.py"
+    good = main.read_text()
+    replace_service(project, "upstream", "import time\n\ndef serve(sock):\n    time.sleep(600)\n")
+    first = broken.start("up", *broken.port_flags)
+    read_lines(first.stderr, lambda line: "upstream" in line and "started" in line, timeout_s=PATIENCE_S)
+    main.write_text(good)
+    broken.program = ("-c", SAYS_THAT_IT_WAITS)
+    second = broken.start("up", *broken.port_flags)
+    read_lines(second.stderr, lambda line: line == "at the lock", timeout_s=PATIENCE_S)
+    broken.program = ("-m", "sandbox")
+    interrupt(first)
+    assert broken.finish(first).returncode == 130
+    broken.finish(second).expect(0)
+    assert broken.json("curl", "/")["status"] == 200
+    broken.down()
+
+
+def test_up_in_the_foreground_ends_well_when_another_command_ends_the_stack(stack: Sandbox):
+    process = stack.start("up", "--foreground", *stack.port_flags)
+    read_lines(process.stdout, lambda line: "ready in" in line, timeout_s=PATIENCE_S)
+    stack.down()
+    stack.finish(process).expect(0)
 
 
 def test_up_in_the_foreground_shows_the_log_and_ends_with_ctrl_c(stack: Sandbox):

@@ -14,7 +14,7 @@ from sandbox.observe.access import needs_log
 from sandbox.observe.exchange import PROBE_ID, Exchange
 from sandbox.observe.panic import Block
 from sandbox.session.console import find_expected, read_status
-from sandbox.session.context import Context, open_client, running_stack
+from sandbox.session.context import ENDING_S, Context, open_client, running_stack
 from sandbox.session.expected import Expected
 from sandbox.session.stream import open_stream
 from sandbox.session.watch.choice import Choice
@@ -25,8 +25,6 @@ from sandbox.wait import Deadline
 
 CONNECT_S = 5.0
 RETRY_S = 0.1
-ENDING_S = 2.0
-"""A stack that is being ended looks as if it had crashed for a moment."""
 REMEMBERED = 2000
 """Exchanges that are known again; the console keeps half as many."""
 OVERLAP_S = 30.0
