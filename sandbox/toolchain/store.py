@@ -31,6 +31,7 @@ class Store:
 
         Raises: PreconditionError when it cannot be written.
         """
+        self.prepare()  # a `down --volumes` may have removed it while the module was built
         path = self.root / f"{hashlib.sha256(module).hexdigest()}.wasm"
         write_atomic(path, module)
         left, room = KEPT - 1, KEPT_BYTES - len(module)

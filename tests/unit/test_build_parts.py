@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -52,6 +53,11 @@ def test_the_store_keeps_the_newest(store):
     assert set(store.root.iterdir()) == {new, paths[3], *paths[5:]}
     assert paths[3].read_bytes() == b"3"
     assert {path.stat().st_mode & 0o777 for path in store.root.iterdir()} == {0o600}
+
+
+def test_a_store_that_was_removed_meanwhile_is_made_again(store):
+    shutil.rmtree(store.root)
+    assert store.put(b"new").read_bytes() == b"new"
 
 
 def test_the_store_is_bounded_in_bytes_and_forgets_what_a_killed_process_left(store, monkeypatch):
