@@ -129,7 +129,9 @@ class DockerEngine:
 
     def _variables(self, note: Note, instance: str) -> dict[str, str]:
         """The variables of compose.yaml."""
-        [module] = (self._state.mounts / RUN_MODULES).glob("*.wasm")
+        module = next((self._state.mounts / RUN_MODULES).glob("*.wasm"), None)
+        if module is None:
+            raise StackError("the stack was ended meanwhile", hint="sandbox up")
         return {
             **{f"SANDBOX_{name.upper()}_PORT": str(number) for name, number in note.ports.items()},
             "SANDBOX_WORKERS": str(note.workers),

@@ -174,7 +174,10 @@ def remove_replaced(client: "APIClient", project: Project) -> None:
     """Remove the images that were built for this project before, if that of now is there; not what a container uses."""
     from docker.errors import APIError
 
-    current = f"{SERVICES_REPOSITORY}:{sources_tag(find_sources(project.services_root))}"
+    try:
+        current = f"{SERVICES_REPOSITORY}:{sources_tag(find_sources(project.services_root))}"
+    except OSError:  # somebody is changing the sources
+        return
     if not is_there(client, current):
         return
     for image in client.images(filters={"label": f"{PROJECT_LABEL}={project.root}"}):

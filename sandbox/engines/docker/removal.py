@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,10 @@ def remove_project(
             for container in _remove_containers(open_client, containers, deadline, patience_s):
                 left -= 1
                 yield ServiceStopped(service=container.service)
-            busy = [*_remove_networks(client, project), *_remove_volumes(client, project, keep)]
+            networks = client.networks(filters={"label": [f"{PROJECT}={project}"]})
+            if networks and settle_s:  # the first that compose makes
+                last, quiet = False, Deadline(settle_s)
+            busy = [*_remove_networks(client, networks), *_remove_volumes(client, project, keep)]
             if last and not left and not busy:
                 return
             if deadline.over:
@@ -91,9 +94,9 @@ def _remove_containers(
             yield outcome
 
 
-def _remove_networks(client: "APIClient", project: str) -> Iterator[str]:
-    """Remove the project's networks; yields those that are in use."""
-    for network in client.networks(filters={"label": [f"{PROJECT}={project}"]}):
+def _remove_networks(client: "APIClient", networks: Collection[Mapping[str, str]]) -> Iterator[str]:
+    """Remove networks; yields those that are in use."""
+    for network in networks:
         if not _remove(client.remove_network, network["Id"]):
             yield f"the network {network['Name']}"
 
