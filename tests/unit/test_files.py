@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, wherever an interrupt comes in between."""
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import PreconditionError
-from sandbox.files import replacing, temporary_folder, write_atomic
+from sandbox.files import is_locked, replacing, temporary_folder, write_atomic
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -81,3 +82,13 @@ def test_there_is_no_room_for_a_temporary_folder(tmp_path):
 def test_there_is_no_such_folder(tmp_path):
     with pytest.raises(PreconditionError, match="No such file or directory"):
         write_atomic(tmp_path / "none" / "note.json", b"new")
+
+
+def test_whether_somebody_holds_a_lock_and_not_whether_somebody_asks(tmp_path):
+    path = tmp_path / "lock"
+    assert not is_locked(path)
+    with path.open("w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        assert is_locked(path)
+        fcntl.flock(holder, fcntl.LOCK_SH)  # as another that asks
+        assert not is_locked(path)

@@ -9,7 +9,8 @@ from sandbox.engines import ports
 from sandbox.engines.base import WantedPort
 from sandbox.engines.local.engine import LocalEngine
 from sandbox.errors import PreconditionError
-from sandbox.workspace import HOME, State
+from sandbox.files import write_json
+from sandbox.workspace import HOME, RUN_INSTANCE, State
 
 
 @pytest.fixture
@@ -24,6 +25,16 @@ def test_what_another_command_is_laying_out_has_not_crashed(state):
     assert engine.find().phase == "crashed"
     with FileLock(state.lock):
         assert engine.find().phase == "starting"
+    assert engine.find().phase == "crashed"
+
+
+@pytest.mark.parametrize("phase", ["starting", "running"])
+def test_a_supervisor_that_has_no_time_to_answer_as_it_starts_has_not_crashed(state, phase):
+    state.run.mkdir(parents=True)
+    write_json(state.run / RUN_INSTANCE, {"phase": phase})
+    engine = LocalEngine(state, HOME)
+    with FileLock(state.lock):
+        assert engine.find().phase == {"starting": "starting", "running": "crashed"}[phase]
     assert engine.find().phase == "crashed"
 
 

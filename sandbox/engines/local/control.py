@@ -5,6 +5,7 @@ import json
 import os
 import select
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ MAX_SOCKET_PATH_BYTES = 100
 """What every system takes as the name of a Unix socket."""
 
 Message = dict[str, Any]
+
+_CURRENT_FOLDER = threading.RLock()
+"""There is one for all threads: `dev` and `watch` have several that ask."""
 
 
 class Channel:
@@ -107,7 +111,7 @@ def working_folder(folder: Path) -> Iterator[None]:
 
     Raises: PreconditionError when there is no way back from there.
     """
-    with contextlib.ExitStack() as stack:
+    with _CURRENT_FOLDER, contextlib.ExitStack() as stack:
         try:
             before = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))  # who may be in a folder need not be able to read it
             stack.callback(os.close, before)

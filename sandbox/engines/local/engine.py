@@ -52,7 +52,8 @@ class LocalEngine:
             last_sign = run.stat().st_mtime
         except FileNotFoundError:
             return StackState(phase="stopped")
-        if not note and is_locked(self._state.lock):  # another command lays it out this very moment
+        # Another command lays it out this very moment, or its supervisor has no time to answer yet.
+        if (not note or note.get("phase") == "starting") and is_locked(self._state.lock):
             return StackState(phase="starting")
         noted = (load_json(run / RUN_CRASHED) or {}).get("at")
         return StackState(phase="crashed", crashed_at=noted if isinstance(noted, float) else last_sign)
