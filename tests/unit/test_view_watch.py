@@ -441,7 +441,11 @@ def talk_of(*records):
 
 def test_what_is_as_it_should_be_is_not_talked_about():
     good = TokenFetched(time_s=0.0, outcome="success", count=1)
-    assert talk_of(ATTACHED, ATTACHED, FilterState(version=A, rejected=0, failed=0), TokenState(age_s=1, fetches={}), good) == []
+    slow = TapState(attached=True, share=1, reason="Envoy does not answer")
+    assert (
+        talk_of(ATTACHED, slow, ATTACHED, FilterState(version=A, rejected=0, failed=0), TokenState(age_s=1, fetches={}), good)
+        == []
+    )
 
 
 def test_what_is_not_is():

@@ -56,15 +56,15 @@ def look_up(context: Context, ids: frozenset[str], since_s: float) -> Found:
     accesses: list[Access] = []
     crashes: list[Block[LogRecord]] = []
     assembler: PanicAssembler[LogRecord] = PanicAssembler()
-    records = context.engine.logs(
-        services=(ENVOY.name,),
-        since_s=since_s,
-        tail=None,
-        follow=False,
-        matching=matters,
-        containing=(_OF_FILTER, _ACCESS) if ids else (_OF_FILTER,),
-    )
     with contextlib.suppress(StackError, OSError):
+        records = context.engine.logs(
+            services=(ENVOY.name,),
+            since_s=since_s,
+            tail=None,
+            follow=False,
+            matching=matters,
+            containing=(_OF_FILTER, _ACCESS) if ids else (_OF_FILTER,),
+        )
         for record in records:
             access = parse_access(record.line)
             if access:

@@ -67,7 +67,7 @@ class Talk:
         return notes
 
     def _render_tap(self, tap: TapState) -> Text | None:
-        is_all = tap.attached and (tap.share or 1) == 1 and not tap.reason
+        is_all = tap.attached and (tap.share or 1) == 1  # an Envoy that is slow to answer is told on the screen only
         was_all, self._all_is_seen = self._all_is_seen, is_all
         said, style = describe_tap(tap)
         return None if is_all and was_all else _note(f"seen now: {said}", style)
