@@ -75,7 +75,8 @@ class Supervised:
 
     def log(self):
         path = self.logs / "stack.log"
-        return [json.loads(line)[2] for line in path.read_text().splitlines()] if path.exists() else []
+        text = path.read_text() if path.exists() else ""
+        return [json.loads(line)[2] for line in text[: text.rfind("\n") + 1].splitlines()]  # the last one is being written
 
     def close(self):
         children = []
