@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from docker_engine import docker_engine
+from hypothesis import HealthCheck, settings
 from own_engine import own_engine
 from stacks import Sandbox, copy_project
 from xdist.scheduler import LoadScopeScheduling
@@ -16,6 +17,10 @@ from xdist.scheduler import LoadScopeScheduling
 # program started here; one with a handler is not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# How long an example takes is the machine's affair.
+settings.register_profile("busy", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 __all__ = ["docker_engine", "own_engine"]
 
@@ -111,8 +116,10 @@ def running(sandbox: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A running stack for all tests of a module that change nothing about it."""
+    """A running stack for all tests of a module that change nothing about it; its programs run the module's PRELOADED first."""
     sandbox = Sandbox(tmp_path_factory.mktemp("shared"), environment=_engine_of(request))
+    if code := getattr(request.module, "PRELOADED", ""):
+        sandbox.preload(code)
     sandbox.up()
     yield sandbox
     sandbox.run("down")

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,12 +66,18 @@ def free_ports(count: int) -> list[int]:
     share = 12_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     found: list[int] = []
     while len(found) < count:
-        number = 20_000 + worker * share + random.randrange(share)
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        number = 20_000 + worker * share + random.randrange(share - 1)
+        with socket.socket() as probe, socket.socket() as beside, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", number))
-            if number not in found:
+            beside.bind(("127.0.0.1", number + 1))  # which an error names as the way on
+            if not {number - 1, number, number + 1} & set(_given):
+                _given.append(number)
                 found.append(number)
     return found
+
+
+_given: deque[int] = deque(maxlen=600)
+"""Ports that may not be taken yet, though they will be."""
 
 
 def listens(port: int) -> bool:
@@ -86,7 +94,7 @@ def get(
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(url, headers=dict(headers or {}), method=method, data=data)
     try:
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=SLACK_S) as answer:
             return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -96,6 +104,19 @@ def get(
 def below(folder: Path) -> list[Path]:
     """All that a folder holds, at any depth, while somebody may be removing it: `rglob` raises for a folder that has gone."""
     return [Path(place, name) for place, folders, names in os.walk(folder) for name in (*folders, *names)]
+
+
+def command_of(process: psutil.Process) -> str:
+    """Its command line; nothing for one that has ended since it was listed."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def takes_signals(pid: int) -> bool:
+    """Whether a command has its handlers: before that Python itself is starting, and ends as it likes."""
+    caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def gone(pid: int) -> bool:
@@ -152,6 +173,13 @@ class Sandbox:
         self._started: list[subprocess.Popen[bytes]] = []
         self._terminals: list[pexpect.spawn[str]] = []
 
+    def preload(self, code: str) -> None:
+        """Have every program of this sandbox run that first: a limit of its own, so that the clock decides nothing."""
+        folder = self.folder / "preloaded"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(code, encoding="utf-8")
+        self.environment["PYTHONPATH"] = str(folder)
+
     def keep_state_in(self, folder: Path) -> None:
         """Have this sandbox's state folder below `folder`."""
         self.environment["SANDBOX_STATE_DIR"] = str(folder)
@@ -179,7 +207,7 @@ class Sandbox:
         """Start a command in a terminal of its own."""
         program, *rest = self.command(*args)
         environment = {**self.environment, "TERM": "xterm-256color", **variables}
-        options = {"cwd": str(self.folder), "encoding": "utf-8", "timeout": 60, "dimensions": (50, 160)}
+        options = {"cwd": str(self.folder), "encoding": "utf-8", "timeout": PATIENCE_S, "dimensions": (50, 160)}
         self._terminals.append(pexpect.spawn(program, rest, env=environment, **options))
         return self._terminals[-1]
 
@@ -230,6 +258,15 @@ class Sandbox:
         value: dict[str, Any] = json.loads(done.stdout)
         return value
 
+    def heard(self) -> dict[str, Any]:
+        """What `status` says once all have answered: the console gives each of them 0.8 s."""
+
+        def look() -> dict[str, Any] | None:
+            status = self.status()
+            return status if status["filter_live"] is not None and all(item["ready"] for item in status["services"]) else None
+
+        return until(look, what="an answer of all")
+
     def service(self, name: str) -> dict[str, Any]:
         """One service of `status`."""
         return next((item for item in self.status()["services"] if item["name"] == name), {})
@@ -264,10 +301,10 @@ class Sandbox:
 
     def supervision(self) -> tuple[psutil.Process, psutil.Process]:
         """Guard and supervisor."""
-        ours = [process for process in self.processes() if any("local.guard" in word for word in process.cmdline())]
+        ours = {process: process.ppid() for process in self.processes() if "local.guard" in command_of(process)}
         numbers = {process.pid for process in ours}
-        guard = next(process for process in ours if process.ppid() not in numbers)
-        supervisor = next(process for process in ours if process.ppid() == guard.pid)
+        guard = next(process for process, parent in ours.items() if parent not in numbers)
+        supervisor = next(process for process, parent in ours.items() if parent == guard.pid)
         return guard, supervisor
 
     @contextlib.contextmanager
@@ -366,8 +403,8 @@ class Containers:
     def images(self) -> list[str]:
         """The images that were built for this project, by name or, where another has taken that, by number."""
         with self.client() as client:
-            found = client.images.list(filters={"label": f"envoy-wasm-sandbox.project={self._root}"})
-            return [", ".join(image.tags) or image.id for image in found]
+            found = client.api.images(filters={"label": f"envoy-wasm-sandbox.project={self._root}"})
+            return [", ".join(image["RepoTags"] or ()) or image["Id"] for image in found]
 
     def leftovers(self) -> list[str]:
         """Everything but what outlives a `down`: the volume with the JWT API's key, and one image of this project."""
@@ -389,11 +426,12 @@ class Containers:
                     with contextlib.suppress(APIError):  # somebody may be removing it already
                         client.api.remove_container(container["Id"], force=True, v=True)
             for item in (*client.networks.list(filters=self._filter), *client.volumes.list(filters=self._filter)):
-                item.remove()
+                with contextlib.suppress(APIError):
+                    item.remove()
             if self._root != HOME:  # the image of this checkout is for the next test, too
-                for image in client.images.list(filters={"label": f"envoy-wasm-sandbox.project={self._root}"}):
+                for image in client.api.images(filters={"label": f"envoy-wasm-sandbox.project={self._root}"}):
                     with contextlib.suppress(APIError):  # another project with the same sources may run on it
-                        client.images.remove(image.id, force=True)
+                        client.images.remove(image["Id"], force=True)
 
 
 def interrupt(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -> None:
@@ -401,7 +439,7 @@ def interrupt(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -
     os.killpg(process.pid, number)
 
 
-def read_lines(stream: Any, wanted: Callable[[str], bool], *, timeout_s: float = 60.0) -> list[str]:
+def read_lines(stream: Any, wanted: Callable[[str], bool], *, timeout_s: float = PATIENCE_S) -> list[str]:
     """Read a pipe up to a line that is wanted; returns all that came."""
     os.set_blocking(stream.fileno(), False)
     rest, lines, deadline = b"", [], time.monotonic() + timeout_s

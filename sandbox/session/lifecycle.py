@@ -24,7 +24,7 @@ from sandbox.wait import Deadline, Stopwatch
 from sandbox.workspace import SOURCE, remove_state
 
 START_ATTEMPTS = 3
-STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 30.0
 
 
 def up(

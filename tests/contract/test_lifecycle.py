@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from stacks import PATIENCE_S, Sandbox, copy_project, free_ports, get, interrupt, read_lines, replace_service, replace_text, until
+from stacks import Sandbox, copy_project, free_ports, get, interrupt, read_lines, replace_service, replace_text, until
 
 ENGINES = ["local", "docker"]
 SERVICES = ["envoy", "jwt-api", "upstream", "console"]
@@ -76,7 +76,7 @@ def test_a_second_up_with_another_port_says_that_the_port_stays(steady: Sandbox)
 
 
 def test_status_as_text_json_and_variables(steady: Sandbox):
-    report = steady.json("status")
+    report = steady.heard()
     assert report["phase"] == "running"
     assert report["engine"] == steady.environment["SANDBOX_ENGINE"]
     assert [item["name"] for item in report["services"]] == SERVICES
@@ -97,7 +97,7 @@ def test_status_without_a_stack_is_an_answer_with_exit_code_5(stack: Sandbox):
 
 
 def test_curl_shows_what_the_filter_did_and_bypass_what_it_did_not(steady: Sandbox):
-    answer = steady.json("curl", "/")
+    answer = until(lambda: (now := steady.json("curl", "/"))["exchange"] and now["timing"]["details"] and now)
     assert answer["status"] == 200
     assert dict(answer["headers"])["x-wasm-filter"] == "hello from wasm"
     assert answer["token"]["verified"] is True
@@ -335,11 +335,11 @@ def test_an_up_that_waited_for_another_is_not_ended_with_it(broken: Sandbox, pro
     good = main.read_text()
     replace_service(project, "upstream", "import time\n\ndef serve(sock):\n    time.sleep(600)\n")
     first = broken.start("up", *broken.port_flags)
-    read_lines(first.stderr, lambda line: "upstream" in line and "started" in line, timeout_s=PATIENCE_S)
+    read_lines(first.stderr, lambda line: "upstream" in line and "started" in line)
     main.write_text(good)
     broken.program = ("-c", SAYS_THAT_IT_WAITS)
     second = broken.start("up", *broken.port_flags)
-    read_lines(second.stderr, lambda line: line == "at the lock", timeout_s=PATIENCE_S)
+    read_lines(second.stderr, lambda line: line == "at the lock")
     broken.program = ("-m", "sandbox")
     interrupt(first)
     assert broken.finish(first).returncode == 130
@@ -350,7 +350,7 @@ def test_an_up_that_waited_for_another_is_not_ended_with_it(broken: Sandbox, pro
 
 def test_up_in_the_foreground_ends_well_when_another_command_ends_the_stack(stack: Sandbox):
     process = stack.start("up", "--foreground", *stack.port_flags)
-    read_lines(process.stdout, lambda line: "ready in" in line, timeout_s=PATIENCE_S)
+    read_lines(process.stdout, lambda line: "ready in" in line)
     stack.down()
     stack.finish(process).expect(0)
 

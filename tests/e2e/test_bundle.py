@@ -24,7 +24,7 @@ from sandbox.session.bundle.archive import BundleWriter, open_bundle
 from sandbox.session.bundle.manifest import this_platform
 from sandbox.stack import ENVOY_VERSION
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LOCAL = {"SANDBOX_ENGINE": "local"}
 

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from stacks import Sandbox
 
+PRELOADED = "from sandbox.session import look\nlook.PATIENCE_S = look.LOGGED_S = 10.0\n"
+"""How long `curl` looks for what becomes of its request."""
+
 
 def echo(sandbox: Sandbox, *words: str, send: bytes | None = None) -> dict:
     """What the upstream got."""

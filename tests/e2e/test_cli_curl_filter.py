@@ -12,6 +12,7 @@ Configure = Callable[..., None]
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     sandbox = Sandbox(tmp_path_factory.mktemp("curl"))
+    sandbox.preload("from sandbox.session import look\nlook.PATIENCE_S = look.LOGGED_S = 10.0\n")
     try:
         sandbox.up("--workers", "1")
         yield sandbox

@@ -62,7 +62,7 @@ class Process:
             raise
 
 
-def eventually(look: Callable[[], Found | None], within_s: float = 20.0) -> Found:
+def eventually(look: Callable[[], Found | None], within_s: float = 60.0) -> Found:
     """Ask until there is an answer; fail with the last one."""
     end = time.monotonic() + within_s
     while True:

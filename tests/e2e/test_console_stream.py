@@ -14,7 +14,7 @@ from stacks import Sandbox
 
 from sandbox.workspace import HOME
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Viewer:
@@ -123,8 +123,9 @@ def test_the_stream_outlives_envoy(shared: Sandbox):
     with watching(shared) as viewer:
         viewer.next("tap")
         shared.run("restart", "envoy").expect(0)
-        state = viewer.next("tap")
-        assert (state["attached"], state["share"]) == (False, None)
+        while (state := viewer.next("tap"))["attached"]:
+            pass  # it is told of an Envoy that is slow to answer, or to end
+        assert state["share"] is None
         assert state["reason"].startswith("Envoy")
         while not state["attached"]:
             state = viewer.next("tap")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from docker_engine import DockerEngine
-from stacks import PORT_NAMES, REPOSITORY, free_ports, get
+from stacks import PORT_NAMES, REPOSITORY, free_ports, get, until
 
 SERVICES = {"envoy", "jwt-api", "upstream", "console"}
 USERS = {"envoy": 101, "console": 101, "jwt-api": 10001, "upstream": 10001}
@@ -89,13 +89,13 @@ def test_both_headers_are_there_as_soon_as_compose_says_so(checkout: Checkout):
 
 
 def test_a_filter_configuration_is_laid_out_anew_and_live_when_the_console_restarts(checkout: Checkout):
-    path = checkout.folder / "envoy/xds/filter.yaml"
+    path, ingress = checkout.folder / "envoy/xds/filter.yaml", f"http://localhost:{checkout.ports['ingress']}/"
     before = path.read_text()
     for greeting in ("hello from compose", "hello from wasm"):
         path.write_text(before.replace("hello from wasm", greeting))
         checkout.compose("restart", "console")
         checkout.compose("up", "--wait", "--no-recreate")
-        assert get(f"http://localhost:{checkout.ports['ingress']}/")[1]["x-wasm-filter"] == greeting
+        until(lambda greeting=greeting: get(ingress)[1]["x-wasm-filter"] == greeting, what=greeting)
     modules = checkout.compose("exec", "console", "ls", "/sandbox/xds/modules").split()
     assert len(modules) == 1
 

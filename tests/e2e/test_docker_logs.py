@@ -24,7 +24,7 @@ from stacks import SLACK_S, until
 from sandbox.engines import journal
 from sandbox.engines.docker.containers import PROJECT, SERVICE
 from sandbox.engines.docker.discovery.find import find_engine, open_client
-from sandbox.engines.docker.logs import container_logs, live
+from sandbox.engines.docker.logs import container_logs, live, order
 from sandbox.engines.docker.logs.container_logs import read_container_logs, save_container_logs
 from sandbox.engines.journal import read_journal
 from sandbox.errors import StackError
@@ -126,12 +126,17 @@ def stack(docker_engine: DockerEngine, nothing_left_open: None) -> Iterator[Stac
 
 def test_lines_of_several_containers_are_in_the_order_of_their_times(stack: Stack):
     code = """
-        import sys, time
+        import signal, sys, time
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
         for n in range(300):
+            if n == 150: signal.sigwait([signal.SIGUSR1])
             print(n, file=(sys.stdout, sys.stderr)[n % 2], flush=True)
             if n % 7 == 0: time.sleep(0.02)
     """
     containers = [stack.start(service, code) for service in ("a", "b")]
+    until(lambda: len(stack.lines()) == 300, what="half of each")
+    for container in containers:
+        stack.client.kill(container, "USR1")
     for container in containers:
         stack.client.wait(container)
     records = stack.records()
@@ -182,16 +187,25 @@ def test_a_tail_over_containers_of_which_one_is_loud(stack: Stack, count: int):
 
 def test_lines_that_are_long_broken_empty_or_unfinished(stack: Stack):
     code = r"""
-        import os, time
+        import os, signal, time
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
         def write(output, text): os.write(output, text); time.sleep(0.002)
         write(1, b"first\n\n\n")
-        write(1, b"x" * 1_000_000); write(2, b"between\n"); write(1, b"y" * 48_576 + b"\n")
+        write(1, b"x" * 1_000_000); write(2, b"between\n"); signal.sigwait([signal.SIGUSR1])
+        write(1, b"y" * 48_576 + b"\n")
         write(1, b"\xff\xfe \x1b[31m \xc2\x9b\x00\r\n")
         write(1, "\N{SNOWMAN}".encode() * 10_000 + b"\n")
         write(1, b"z" * 20_000 + b"\n")
         write(1, b"unfinished")
     """
-    container = stack.start("a", code, wait=True)
+
+    def end_run(container: str, number: int) -> None:
+        until(lambda: stack.lines().count("between") == number, what="the line in between")
+        stack.client.kill(container, "USR1")
+        stack.client.wait(container)
+
+    container = stack.start("a", code)
+    end_run(container, 1)
     found = stack.lines()
     cut = "x" * 16_384 + f" … {1_048_576 - 16_384} bytes cut"
     snow = "\N{SNOWMAN}" * 5461 + "\ufffd" + f" … {30_000 - 16_384} bytes cut"
@@ -201,7 +215,7 @@ def test_lines_that_are_long_broken_empty_or_unfinished(stack: Stack):
     for count in range(1, 9):
         assert stack.lines(tail=count) == expected[-count:], "a tail counts lines, not Docker's parts of them"
     stack.client.start(container)
-    stack.client.wait(container)
+    end_run(container, 2)
     assert stack.lines() == expected * 2, "what had no end has nothing to do with the next run"
 
 
@@ -214,7 +228,8 @@ def test_a_command_of_compose_is_no_service(stack: Stack):
 # What comes
 
 
-def test_following_shows_everything_and_ends_when_nothing_runs(stack: Stack):
+def test_following_shows_everything_and_ends_when_nothing_runs(stack: Stack, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(order, "PATIENCE_NS", 10_000_000_000)  # for who comes late to be sorted in
     code = "import sys, time\nfor n in range(40): print(n, flush=True); time.sleep(0.01)\nsys.stderr.write('the end')"
     for service in ("a", "b"):
         stack.start(service, code)

@@ -19,10 +19,11 @@ def small_engine(docker_engine: DockerEngine, tmp_path: Path) -> Iterator[dict[s
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_exhausted_address_pools_are_explained(small_engine, make_sandbox):
     sandbox = make_sandbox(environment={**small_engine, "SANDBOX_ENGINE": "docker"})
     try:
-        done = sandbox.run("up", *sandbox.port_flags, timeout_s=240).expect(3)
+        done = sandbox.run("up", *sandbox.port_flags, timeout_s=600).expect(3)
         assert done.error == "error: Docker has no address range left for one more network"
         hint = next(line for line in done.stderr.splitlines() if line.startswith("hint: "))
         for way in ("docker network prune", '"default-address-pools"', "sandbox up --engine local"):

@@ -1,6 +1,7 @@
 """Fault 30: an image that cannot be pulled, by a real engine from a real registry, and a pull that is watched or interrupted."""
 
 import signal
+import socket
 from collections.abc import Iterator
 
 import pexpect
@@ -67,10 +68,11 @@ def test_another_platforms_image(pulling, registry):
 
 
 def test_a_registry_that_is_not_there(pulling, registry):
-    with serve_registry() as ended:
-        pass
-    pulling.environment["SANDBOX_REGISTRY"] = ended.host
-    refuse(pulling, envoy_image(ended.host), f"the registry {ended.host} cannot be reached (connection refused)")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # nobody listens there, and nobody else can
+        host = f"127.0.0.1:{held.getsockname()[1]}"
+        pulling.environment["SANDBOX_REGISTRY"] = host
+        refuse(pulling, envoy_image(host), f"the registry {host} cannot be reached (connection refused)")
 
 
 def test_a_registry_without_a_name(pulling):

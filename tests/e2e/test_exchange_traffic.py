@@ -23,6 +23,9 @@ FILES = 4 * AT_ONCE
 STREAMS = 50
 """Requests at a time on one connection of HTTP/2."""
 
+PRELOADED = "from sandbox.console import attachment\nattachment.CHOKED_S = 600.0\n"
+"""All is looked at, however slow Envoy is to answer: what is dropped then is another question."""
+
 _numbers = itertools.count()
 
 

@@ -42,7 +42,7 @@ def test_04_the_engine_is_restarted(sandbox: Sandbox, engine: OwnEngine, verb: s
         assert "hint: " in done.stderr, done.stderr
     began = time.time()
     engine.start()
-    until(lambda: sandbox.run("status", "-o", "json").returncode == 5, what="an engine that answers")
+    until(lambda: sandbox.run("status", "-o", "json").returncode == 5, timeout_s=120, what="an engine that answers")
     report = sandbox.json("status", returncode=5)
     assert (report["phase"], report["services"]) == ("crashed", [])
     assert began - 60 < report["crashed_at"] < time.time() + 1
@@ -57,7 +57,7 @@ def test_04_the_engine_is_restarted(sandbox: Sandbox, engine: OwnEngine, verb: s
 
 def test_04_the_engine_dies_while_a_stack_starts(sandbox: Sandbox, engine: OwnEngine):
     starting = sandbox.start("up", *sandbox.port_flags)
-    until(lambda: "running" in sandbox.docker.states().values(), what="the first service")
+    until(lambda: "running" in sandbox.docker.states().values(), timeout_s=120, what="the first service")
     engine.end(signal.SIGKILL)
     done = sandbox.finish(starting)
     engine.start()
@@ -65,7 +65,7 @@ def test_04_the_engine_dies_while_a_stack_starts(sandbox: Sandbox, engine: OwnEn
     assert "hint: " in done.stderr
     assert "Traceback" not in done.stderr
     assert sandbox.processes() == []
-    until(lambda: sandbox.run("status", "-o", "json").returncode == 5, what="an engine that answers")
+    until(lambda: sandbox.run("status", "-o", "json").returncode == 5, timeout_s=120, what="an engine that answers")
     assert sandbox.json("status", returncode=5)["phase"] == "crashed"
     sandbox.down()
     assert sandbox.leftovers() == []

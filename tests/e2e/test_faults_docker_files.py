@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from stacks import Sandbox, get, replace_service, replace_text, until
+from stacks import PATIENCE_S, Sandbox, get, replace_service, replace_text, until
 from test_faults_files import BROKEN_YAML, NO_ACCOUNT, mounted, needs_mount
 
 ENGINE = "docker"
@@ -166,7 +166,7 @@ def test_27_a_flood_of_log_lines(own: Sandbox, project: Path):
     """Docker keeps the newest; what is shown and kept is bounded, and no control character gets to the terminal."""
     replace_service(project, "upstream", FLOOD)
     own.up()
-    until(lambda: "flood over" in own.run("logs", "upstream", "-n", "20").expect(0).stdout, timeout_s=60)
+    until(lambda: "flood over" in own.run("logs", "upstream", "-n", "20").expect(0).stdout, timeout_s=PATIENCE_S)
     shown = own.run("logs", "upstream", "-n", "20").expect(0).stdout
     assert "escapes: " in shown
     assert "not UTF-8: ���" in shown

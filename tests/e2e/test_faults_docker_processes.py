@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import struct
+import uuid
 from collections.abc import Iterator
 
 import psutil
@@ -181,7 +182,7 @@ def test_08_down_at_any_moment_of_up(sandbox: Sandbox, moment: str):
 
 def test_08_down_during_the_build(own: Sandbox, project):
     dockerfile = project / "services" / "Dockerfile"
-    dockerfile.write_text(f"{dockerfile.read_text()}RUN sleep 5\n")
+    dockerfile.write_text(f"{dockerfile.read_text()}RUN sleep 60 && : {uuid.uuid4()}\n")
     starting = own.start("up", *own.port_flags)
     until(own.processes, what="a build")
     own.down()
@@ -191,7 +192,10 @@ def test_08_down_during_the_build(own: Sandbox, project):
 
 
 LOUD = """
+import time
+
 def serve(sock):
+    time.sleep(3)  # Docker starts it again: it is not to say more while its last lines are read
     for number in range(50):
         print("line", number, flush=True)
     raise SystemExit(9)
@@ -222,9 +226,9 @@ def test_13_keep_leaves_it_for_inspection(own: Sandbox, project):
 @pytest.mark.parametrize("flags", [(), ("--keep",)], ids=["", "keep"])
 def test_14_never_ready(own: Sandbox, project, flags: tuple[str, ...]):
     replace_service(project, "upstream", NEVER_READY)
-    done = own.run("up", "--timeout", "8", *flags, *own.port_flags).expect(5)
+    done = own.run("up", "--timeout", "40", *flags, *own.port_flags).expect(5)
     last = r"Envoy was not started: it waits for (\S+, )*upstream to be healthy"
-    assert re.fullmatch(rf"error: the stack did not get ready in 8 s; last: {last}", done.error), done.error
+    assert re.fullmatch(rf"error: the stack did not get ready in 40 s; last: {last}", done.error), done.error
     assert own.processes() == [], "compose waits for health no more"
     if flags:
         assert own.docker.states()["upstream"] == "running"
@@ -304,5 +308,9 @@ def test_38_up_and_down_in_a_row(own: Sandbox):
     assert len(psutil.Process().children(recursive=True)) == children
     until(lambda: descriptors_of_engine() <= engine_before, what=f"the engine's {engine_before} descriptors")
     assert own.leftovers() == []
-    there = {word for process in psutil.process_iter(["cmdline"]) for word in process.info["cmdline"] or ()}
-    assert not used & (there | set(psutil.net_if_addrs())), "a container's shim, or a network's bridge"
+
+    def there() -> set[str]:
+        words = {word for process in psutil.process_iter(["cmdline"]) for word in process.info["cmdline"] or ()}
+        return used & (words | set(psutil.net_if_addrs()))
+
+    until(lambda: not there(), what="the end of shims and bridges")

@@ -135,7 +135,7 @@ def answer(client, address):
         if mode == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif mode == "slow":
-            time.sleep(3)
+            time.sleep(30)
         elif mode == "good":
             with socket.create_connection(address) as server:
                 server.sendall(head.replace(b"\\r\\n\\r\\n", b"\\r\\nconnection: close\\r\\n\\r\\n", 1))
@@ -156,7 +156,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, 
     replace_service(project, "jwt_api", FAULTY.replace("@MODE@", repr(str(mode))))
     filter_yaml = project / "envoy" / "xds" / "filter.yaml"
     replace_text(filter_yaml, '"tick": "15s"', '"tick": "200ms"')
-    replace_text(filter_yaml, '"timeout": "5s"', '"timeout": "300ms"')
+    replace_text(filter_yaml, '"timeout": "5s"', '"timeout": "2s"')
     sandbox.up()
     yield sandbox, mode
     sandbox.run("down")

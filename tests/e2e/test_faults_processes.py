@@ -12,7 +12,7 @@ import time
 
 import psutil
 import pytest
-from stacks import REPOSITORY, Sandbox, get, gone, interrupt, read_lines, replace_service, until
+from stacks import REPOSITORY, Sandbox, command_of, get, gone, interrupt, read_lines, replace_service, until
 
 NEVER_READY = """
 import os, signal, time
@@ -91,8 +91,11 @@ def test_03_guard_killed(running: Sandbox):
 
 def test_03_state_folder_removed(running: Sandbox):
     """Then no command could ever find the stack again, so it ends by itself."""
-    processes = [process.pid for process in running.supervision()] + list(running.pids().values())
+    guard, supervisor = running.supervision()
+    processes = [guard.pid, supervisor.pid, *running.pids().values()]
+    supervisor.suspend()  # it would remove its own part meanwhile
     shutil.rmtree(running.state)
+    supervisor.resume()
     until(lambda: all(gone(pid) for pid in processes), what="the end of all processes")
     assert running.json("status", returncode=5)["phase"] == "stopped"
 
@@ -250,8 +253,8 @@ def test_13_keep_leaves_it_for_inspection(own: Sandbox, project):
 
 def test_14_never_ready(own: Sandbox, project):
     replace_service(project, "upstream", NEVER_READY)
-    done = own.run("up", "--timeout", "3", *own.port_flags).expect(5)
-    assert re.match(r"error: the stack did not get ready in 3 s; last: ReadTimeout", done.error), done.error
+    done = own.run("up", "--timeout", "15", *own.port_flags).expect(5)
+    assert re.match(r"error: the stack did not get ready in 15 s; last: ReadTimeout", done.error), done.error
     own.await_clean()
 
 
@@ -278,19 +281,22 @@ def test_15_envoy_dies_and_is_started_again(running: Sandbox):
     assert "exited with -9; restarting" in running.run("logs", "envoy").expect(0).stdout
 
 
-def test_15_crash_loop(running: Sandbox):
+def test_15_crash_loop(sandbox: Sandbox):
+    sandbox.preload("from sandbox.engines.local import child\nchild.CRASH_LOOP_WINDOW_S = 3600.0\n")
+    sandbox.up()
     for _ in range(5):
-        pid = until(lambda: (item := running.service("envoy"))["ready"] and item["pid"], timeout_s=20)
+        pid = until(lambda: (item := sandbox.service("envoy"))["ready"] and item["pid"])
         os.kill(pid, signal.SIGKILL)
-        until(lambda pid=pid: running.service("envoy")["pid"] != pid)
-    envoy = running.service("envoy")
+        until(lambda pid=pid: sandbox.service("envoy")["pid"] != pid)
+    envoy = sandbox.service("envoy")
     assert (envoy["state"], envoy["pid"], envoy["ready"]) == ("crash-looping", None, False)
-    assert "crash-looping" in running.run("status").expect(0).stdout
-    [kept] = (running.state / "crashes").glob("envoy-*.log")
+    assert "crash-looping" in sandbox.run("status").expect(0).stdout
+    [kept] = (sandbox.state / "crashes").glob("envoy-*.log")
     assert "starting main dispatch loop" in kept.read_text()
-    assert running.run("up").expect(5).error == "error: a stack runs, but envoy is crash-looping"
-    running.run("restart", "envoy").expect(0)
-    assert running.json("curl", "/")["status"] == 200
+    assert sandbox.run("up").expect(5).error == "error: a stack runs, but envoy is crash-looping"
+    sandbox.run("restart", "envoy").expect(0)
+    assert sandbox.json("curl", "/")["status"] == 200
+    sandbox.down()
 
 
 GRANDCHILDREN = """
@@ -316,13 +322,18 @@ def serve(sock):
 def test_28_grandchildren_that_ignore_sigterm(own: Sandbox, project):
     replace_service(project, "upstream", GRANDCHILDREN)
     own.up()
-    deaf = [process for process in own.processes() if "SIG_IGN" in " ".join(process.cmdline())]
+    deaf = [process for process in own.processes() if "SIG_IGN" in command_of(process)]
     assert len(deaf) == 2
     guard, supervisor = own.supervision()
-    until(
-        lambda: not [p for p in (*guard.children(), *supervisor.children()) if p.status() == psutil.STATUS_ZOMBIE],
-        what="no zombies below guard and supervisor",
-    )
+
+    def zombies() -> list[int]:
+        found = []
+        for process in (*guard.children(), *supervisor.children()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += [process.pid] if process.status() == psutil.STATUS_ZOMBIE else []
+        return found
+
+    until(lambda: not zombies(), what="no zombies below guard and supervisor")
     own.down()
     until(lambda: all(gone(process.pid) for process in deaf), what="the end of the grandchildren")
 
@@ -352,7 +363,7 @@ def test_28_a_service_deaf_to_sigterm_is_killed(own: Sandbox, project):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2700)
 def test_38_a_hundred_times_up_and_down(sandbox: Sandbox):
     def files() -> set[str]:
         return {str(path.relative_to(sandbox.state)) for path in sandbox.state.rglob("*")}
@@ -386,7 +397,7 @@ def test_38_guard_and_supervisor_keep_no_descriptors(running: Sandbox):
     for _ in range(10):
         running.run("restart", "upstream", "jwt-api").expect(0)
         running.run("status").expect(0)
-    assert until(lambda: (now := descriptors()) == before and now) == before
+    until(lambda: all(now <= was for now, was in zip(descriptors(), before, strict=True)), what=f"{before} descriptors")
 
 
 def test_38_the_repository_is_not_written_to(sandbox: Sandbox):

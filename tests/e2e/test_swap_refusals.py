@@ -54,7 +54,7 @@ CONFIGURATIONS = {
 
 
 def still_serves(stack: Sandbox, version: str) -> None:
-    status = stack.status()
+    status = until(lambda: (now := stack.status())["filter_live"] is not None and now, what="an answer of Envoy")
     assert (status["versions"][-1]["version"], status["filter_live"]) == (version, True)
     answer = get(f"http://127.0.0.1:{stack.ports['ingress']}/")
     assert (answer[0], answer[1]["x-wasm-filter"]) == (200, "hello from wasm")
@@ -231,8 +231,7 @@ def test_ctrl_c_in_a_swap_ends_the_command_alone(running: Sandbox):
     envoy.resume()
     assert (done.returncode, done.stderr.splitlines()[-1]) == (130, "interrupted")
     assert "Envoy may have the filter already" in done.stderr
-    until(lambda: len(running.status()["versions"]) == 2)
-    assert running.status()["filter_live"] is True
+    until(lambda: (now := running.status())["filter_live"] and len(now["versions"]) == 2)
 
 
 def test_what_an_earlier_filter_has_fetched_is_not_said_of_this_one(running: Sandbox, tmp_path: Path):

@@ -85,7 +85,14 @@ def test_an_output_is_kept_in_part(tmp_path):
 
 def test_what_a_command_leaves_running_is_ended(tmp_path):
     [pid] = sh("sleep 1000 >/dev/null 2>&1 & echo $!", tmp_path).lines
-    until(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
+
+    def has_ended() -> bool:
+        try:
+            return psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    until(has_ended)
 
 
 def test_who_leaves_the_group_with_the_pipe_is_not_waited_for(tmp_path):

@@ -108,7 +108,7 @@ from sandbox.engines.docker.discovery.find import find_docker
 from sandbox.errors import PreconditionError
 for before in (True, False):
     try:
-        find_docker(0.3)  # first as we are: what is imported late may be closed to the other user
+        find_docker(0.3 if before else 5.0)  # first as we are: what is imported late may be closed to the other user
     except PreconditionError as error:
         if not before:
             print(error.message, error.hint, sep="|")

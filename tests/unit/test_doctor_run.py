@@ -49,13 +49,13 @@ def test_a_check_that_hangs_is_given_up_and_the_others_stand(monkeypatch):
         release.wait()
         return Check(name="slow", state=OK, detail="late")
 
-    monkeypatch.setattr(run, "LIMIT_S", 0.3)
+    monkeypatch.setattr(run, "LIMIT_S", 2.0)
     monkeypatch.setattr(run, "CHECKS", (check_cpu, check_slow, check_python))
     found = list(run_doctor())
     release.set()
     assert [check.name for check in found] == ["cpu", "slow", "python"]
     assert found[1].state == FAILED
-    assert "no answer within 0.3 s" in found[1].detail
+    assert "no answer within 2 s" in found[1].detail
     assert found[0].state == found[2].state == OK
 
 

@@ -116,7 +116,7 @@ def test_a_signal_while_it_starts_ends_it_and_starts_nothing_more(supervise, sho
     supervised = supervise(SLEEPER, Launch(name="late", serve="late:serve", shares=("slow_shared",)))
     until((short / "importing").exists)
     supervised.process.send_signal(number)
-    assert supervised.process.wait(4) == 0
+    assert supervised.process.wait(30) == 0
     messages = []
     while not supervised.owner.closed:
         messages += supervised.owner.wait(1.0)
@@ -158,7 +158,7 @@ def test_an_owner_that_stays_is_told_nothing_more_but_its_end_ends_all(supervise
     assert events == ["stopped", "started"]
     assert supervised.owner.wait(0.0) == []
     supervised.owner.close()
-    assert supervised.process.wait(5) == 0
+    assert supervised.process.wait(30) == 0
 
 
 def test_a_client_that_does_not_read_stops_nothing(supervise):

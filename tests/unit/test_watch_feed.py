@@ -244,7 +244,7 @@ class Streams:
         yield read()
 
 
-def watch(monkeypatch, tmp_path, streams, *, phases, since_s=None, at_once=False, **options):
+def watch(monkeypatch, tmp_path, streams, *, phases, since_s=None, at_once=False, ending_s=0.05, **options):
     """All that comes until the stack has ended, and why it did."""
     context = make_context(tmp_path)
     context.engine.phases = list(phases)
@@ -253,7 +253,7 @@ def watch(monkeypatch, tmp_path, streams, *, phases, since_s=None, at_once=False
     monkeypatch.setattr(module, "open_client", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(module, "read_status", lambda *_: None)
     monkeypatch.setattr(module, "RETRY_S", 0.01)
-    monkeypatch.setattr(module, "ENDING_S", 0.05)
+    monkeypatch.setattr(module, "ENDING_S", ending_s)
     seen = []
     with (
         Feed(context, make_choice(**options), since_s=since_s, secrets=False, at_once=at_once) as feed,
@@ -295,7 +295,7 @@ def test_a_console_that_is_away_is_told_once(monkeypatch, tmp_path):
 
 
 def test_a_stack_that_is_being_ended_has_not_crashed(monkeypatch, tmp_path):
-    _, why = watch(monkeypatch, tmp_path, Streams([ATTACHED]), phases=["crashed", "crashed", "stopped"])
+    _, why = watch(monkeypatch, tmp_path, Streams([ATTACHED]), phases=["crashed", "crashed", "stopped"], ending_s=60.0)
     assert why == "the stack has ended"
 
 

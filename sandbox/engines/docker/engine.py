@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 CALL_TIMEOUT_S = 60.0
-CHECK_TIMEOUT_S = 3.0
+CHECK_TIMEOUT_S = 10.0
 ABORT_TIMEOUT_S = 20.0
-RECREATE_TIMEOUT_S = 10.0
+RECREATE_TIMEOUT_S = 30.0
 KEYS_VOLUME = "keys"
 """The volume that outlives a stop."""
 

@@ -185,7 +185,7 @@ def test_each_request_is_seen_or_dropped_when_there_are_too_many() -> None:
                 client.ask(f"/{number}")
             await viewer.until("exchange", path="/4")
             client.ask("/open", answered=False)
-            client.counted += 3000
+            client.counted += 30_000
             await viewer.until("tap", attached=True, share=16)
             client.counted += 10
             while missing(viewer) + 5 < client.counted:
