@@ -292,8 +292,15 @@ def _user_state_folder() -> Path:
 
 
 def remove_state(state: State) -> None:
-    """Remove the folder, and the one above it when that is ours and empty."""
-    shutil.rmtree(state.root, ignore_errors=True)
+    """Remove the folder, and the one above it when that is ours and empty. The lock goes last: somebody may wait for it."""
+    with contextlib.suppress(OSError):
+        for path in state.root.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path != state.lock:
+                path.unlink(missing_ok=True)
+        state.lock.unlink(missing_ok=True)
+        state.root.rmdir()
     if named_state_folder() is None:
         with contextlib.suppress(OSError):
             state.root.parent.rmdir()

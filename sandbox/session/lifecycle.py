@@ -88,7 +88,7 @@ def up(
                 yield from context.engine.logs(services=(), since_s=ready_at, tail=None, follow=True)
                 if _has_crashed(context):
                     raise StackError("the stack has crashed", hint="sandbox up")  # noqa: TRY301 - ends what is left of it
-        except BaseException as error:  # still under the lock: what another `up` starts must not be ended with it
+        except BaseException as error:  # before it is ready, under the lock: what another `up` starts must not be ended with it
             if run and keep and isinstance(error, StackError | RefusedError):
                 run.adopt(release=True)
             elif run:
@@ -232,8 +232,9 @@ def down(context: Context, *, volumes: bool) -> Iterator[Event]:
     # Not under the lock: an `up` that is under way holds it, and ends when its stack does.
     if found.endpoints:
         yield from context.engine.stop(deadline=Deadline(STOP_TIMEOUT_S))
-    with stack_lock(context.state, Deadline(context.settings.timeout_s)):
-        yield from context.engine.stop(deadline=Deadline(STOP_TIMEOUT_S))  # the wait for the lock is not its time
+    # An `up` that fails at its own deadline still has to abort.
+    with stack_lock(context.state, Deadline(context.settings.timeout_s + STOP_TIMEOUT_S)):
+        yield from context.engine.stop(deadline=Deadline(STOP_TIMEOUT_S))
         if volumes:
             context.engine.forget()
             remove_state(context.state)

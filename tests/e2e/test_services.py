@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
 START_S = 20.0
-END_S = 20.0  # that it is quick is compared in test_drift.py
+END_S = 8.0
+"""Less than the work that is open takes: a service that waits for it does not end in time. One second is promised."""
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) (jwt-api|upstream) [^\x00-\x1f\x7f]+")
 
 # What the local engine does: import both once, bind, fork, and hand each child its socket.
@@ -160,7 +161,7 @@ def claims_of(url: str) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ["jwt_api", "upstream"])
-def test_a_service_starts_answers_and_ends_within_a_second(start: Running, name: str) -> None:
+def test_a_service_starts_answers_and_ends(start: Running, name: str) -> None:
     service = start(name)
     assert httpx2.get(f"{service.url}/healthz").json() == {"status": "ok"}
     assert psutil.Process(service.process.pid).children(recursive=True) == []
@@ -179,7 +180,7 @@ def test_work_in_progress_does_not_hold_up_the_end(start: Running, number: signa
         idle, late, stream = (stack.enter_context(socket.create_connection(service.address)) for _ in range(3))
         idle.sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
         late.sendall(b"GET /delay/10 HTTP/1.1\r\nhost: a\r\n\r\n")
-        stream.sendall(b"GET /stream/20?interval_ms=1000 HTTP/1.1\r\nhost: a\r\n\r\n")
+        stream.sendall(b"GET /stream/30?interval_ms=1000 HTTP/1.1\r\nhost: a\r\n\r\n")
         assert idle.recv(1000)
         assert stream.recv(1000)
         service.end(number)

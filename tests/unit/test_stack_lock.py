@@ -10,7 +10,7 @@ from sandbox.session import context as sandbox_context
 from sandbox.session import lifecycle
 from sandbox.session.context import stack_lock
 from sandbox.wait import Deadline
-from sandbox.workspace import State
+from sandbox.workspace import State, remove_state
 
 
 def test_a_down_that_had_to_wait_has_all_its_time_to_end_the_stack(monkeypatch, tmp_path):
@@ -64,3 +64,17 @@ def test_who_waits_for_the_lock_gets_it_though_the_folder_is_removed(monkeypatch
         shutil.rmtree(state.root)
     other.join(60)
     assert got_it.is_set()
+
+
+def test_the_lock_goes_last_when_all_is_forgotten(monkeypatch, tmp_path):
+    state = State(root=tmp_path / "state")
+    for folder in (state.keys, state.logs):
+        folder.mkdir(parents=True)
+    state.ports.touch()
+    state.lock.touch()
+    there = []
+    remove = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **options: (there.append(state.lock.exists()), remove(path, **options)))
+    remove_state(state)
+    assert there == [True, True]
+    assert not state.root.exists()

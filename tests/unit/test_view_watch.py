@@ -451,7 +451,8 @@ def test_what_is_as_it_should_be_is_not_talked_about():
 def test_what_is_not_is():
     gone = TapState(attached=False, share=None, reason="Envoy ended")
     few = TapState(attached=True, share=16, reason=None)
-    assert talk_of(ATTACHED, gone, ATTACHED, few, ATTACHED) == [
+    slow = TapState(attached=True, share=1, reason="Envoy does not answer")
+    assert talk_of(ATTACHED, gone, slow, ATTACHED, few, ATTACHED) == [
         "! seen now: NOTHING: Envoy ended",
         "! seen now: every request",
         "! seen now: only one of 16 requests: there are more than Envoy can show",

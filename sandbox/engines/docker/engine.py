@@ -131,7 +131,7 @@ class DockerEngine:
         """The variables of compose.yaml."""
         module = next((self._state.mounts / RUN_MODULES).glob("*.wasm"), None)
         if module is None:
-            raise StackError("the stack was ended meanwhile", hint="sandbox up")
+            raise StackError(f"what the containers mount was removed: {self._state.mounts}", hint="sandbox down, then sandbox up")
         return {
             **{f"SANDBOX_{name.upper()}_PORT": str(number) for name, number in note.ports.items()},
             "SANDBOX_WORKERS": str(note.workers),
@@ -201,10 +201,6 @@ class DockerEngine:
             note = parse_note(before[0].note) if before else None
             if note is None:
                 raise StackError("no stack is running", hint="sandbox up")
-            if not self._state.mounts.exists():
-                raise StackError(
-                    f"what the containers mount was removed: {self._state.mounts}", hint="sandbox down, then sandbox up"
-                )
             settings = replace(self._settings, envoy=_envoy_of(note))
             yield from get_images(client, self._compose, self._project, self._state, settings)
             words = ("up", "--detach", "--no-build", "--pull", "never", "--no-deps", "--force-recreate", *services)

@@ -38,24 +38,22 @@ def remove_project(
 
     Yields each service as it is gone. Whoever does not end within `patience_s` is killed.
 
-    Raises: StackError when the engine cannot, or the time is up.
+    Raises: StackError when the engine cannot, or the time is up and something is left.
     """
     quiet = Deadline(settle_s)
     with contextlib.closing(open_client()) as client:
         while True:
             last = quiet.over
             containers = read_containers(client, project)
-            if containers and settle_s:
-                last, quiet = False, Deadline(settle_s)
             left = len(containers)
             for container in _remove_containers(open_client, containers, deadline, patience_s):
                 left -= 1
                 yield ServiceStopped(service=container.service)
             networks = client.networks(filters={"label": [f"{PROJECT}={project}"]})
-            if networks and settle_s:  # the first that compose makes
+            if settle_s and (containers or networks):
                 last, quiet = False, Deadline(settle_s)
             busy = [*_remove_networks(client, networks), *_remove_volumes(client, project, keep)]
-            if last and not left and not busy:
+            if not left and not busy and (last or deadline.over):
                 return
             if deadline.over:
                 what = busy[0] if busy else "a container"

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.text import Text
@@ -69,7 +69,7 @@ class Talk:
     def _render_tap(self, tap: TapState) -> Text | None:
         is_all = tap.attached and (tap.share or 1) == 1  # an Envoy that is slow to answer is told on the screen only
         was_all, self._all_is_seen = self._all_is_seen, is_all
-        said, style = describe_tap(tap)
+        said, style = describe_tap(replace(tap, reason=None) if is_all else tap)
         return None if is_all and was_all else _note(f"seen now: {said}", style)
 
 
