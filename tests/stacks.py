@@ -40,6 +40,9 @@ SLACK_S = 30.0
 PATIENCE_S = 240.0
 """For a command that may have to build or to fetch something first."""
 
+PATIENT_CURL = "from sandbox.session import look\nlook.PATIENCE_S = look.LOGGED_S = 10.0\n"
+"""To be preloaded: `curl` then looks that long for what became of its request."""
+
 PORT_NAMES = ("ingress", "bypass", "console")
 _OWN_PREFIXES = ("SANDBOX_", "JWT_API_", "UPSTREAM_", "CONSOLE_", "ENVOY_")
 _OWN_NAMES = {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "LINES", "TMPDIR"}
@@ -266,6 +269,16 @@ class Sandbox:
             return status if status["filter_live"] is not None and all(item["ready"] for item in status["services"]) else None
 
         return until(look, what="an answer of all")
+
+    def curl(self) -> dict[str, Any]:
+        """What `curl /` says once it has found out all: what a busy machine tells too late is left out."""
+
+        def look() -> dict[str, Any] | None:
+            answer = self.json("curl", "/")
+            is_whole = answer["exchange"] and answer["timing"]["details"] and answer["token"] and answer["token"]["verified"]
+            return answer if is_whole else None
+
+        return until(look, what="a whole answer with a token that is verified")
 
     def service(self, name: str) -> dict[str, Any]:
         """One service of `status`."""

@@ -9,10 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from stacks import Sandbox
+from stacks import PATIENT_CURL, Sandbox
 
-PRELOADED = "from sandbox.session import look\nlook.PATIENCE_S = look.LOGGED_S = 10.0\n"
-"""How long `curl` looks for what becomes of its request."""
+PRELOADED = PATIENT_CURL
 
 
 def echo(sandbox: Sandbox, *words: str, send: bytes | None = None) -> dict:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from filters import SOON, build_deeds, deed, put_deeds, render_deeds
-from stacks import Sandbox, get, until
+from stacks import PATIENT_CURL, Sandbox, get, until
 
 Configure = Callable[..., None]
 
@@ -12,7 +12,7 @@ Configure = Callable[..., None]
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     sandbox = Sandbox(tmp_path_factory.mktemp("curl"))
-    sandbox.preload("from sandbox.session import look\nlook.PATIENCE_S = look.LOGGED_S = 10.0\n")
+    sandbox.preload(PATIENT_CURL)
     try:
         sandbox.up("--workers", "1")
         yield sandbox

@@ -95,7 +95,7 @@ def test_sandbox_yaml_counts_and_a_variable_and_a_flag_count_more(own: Sandbox, 
     own.environment["SANDBOX_WORKERS"] = "3"
     assert own.run("up", "--workers", "65").expect(2).error.startswith("error: --workers")
     own.up()
-    assert own.json("status")["envoy"]["workers"] == 3
+    assert own.heard()["envoy"]["workers"] == 3
     own.down()
 
 

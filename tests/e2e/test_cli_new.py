@@ -83,7 +83,7 @@ def test_the_projects_own_ci_passes(language: str, make_sandbox: MakeSandbox, tm
         report = check(built, envoy=None)
         maker = (report.toolchain or "C").partition(" ")[0].lower()
         assert (report.level, maker) == (OK, language), report.findings
-        assert own.status()["filter_sha256"] == report.sha256
+        assert own.heard()["filter_sha256"] == report.sha256
         answer = own.json("curl", "/")
         assert GREETING in answer["headers"]
         assert GREETING in json.loads(answer["body"])["headers"]

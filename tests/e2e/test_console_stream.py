@@ -110,6 +110,7 @@ def test_the_taps_are_attached_while_somebody_watches_only(shared: Sandbox):
     begin = time.time()
     with watching(shared) as viewer:
         viewer.next("tap")
+    await_detached(shared)
     ask(shared, "/unseen")
     for _ in range(3):  # the next one attaches anew, and does not see what nobody saw
         with watching(shared, f"?since={begin}") as viewer:

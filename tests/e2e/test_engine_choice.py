@@ -15,7 +15,7 @@ def chooser(make_sandbox) -> Sandbox:
 def test_auto_takes_docker_where_it_is_at_hand_and_finds_the_stack_there(chooser: Sandbox):
     assert chooser.json("up", *chooser.port_flags)["engine"] == "docker"
     assert chooser.status()["engine"] == "docker"
-    assert chooser.json("curl", "/")["token"]["verified"] is True
+    assert chooser.curl()["status"] == 200
     refused = chooser.run("up", "--engine", "local").expect(3)
     assert refused.error == "error: this project's stack is on the docker engine"
     assert "hint: sandbox down --engine docker" in refused.stderr

@@ -33,11 +33,11 @@ def test_the_filter_injects_on_every_envoy(cached: Sandbox, cache: Path, minor: 
     done = cached.up("--envoy", minor, "--module", module)
     assert f"local, Envoy {version}" in done.stdout
     assert (f"fetched Envoy {version}" in done.stderr) == is_new
-    assert cached.status()["envoy"]["version"] == version
-    answer = cached.json("curl", "/")
+    assert cached.heard()["envoy"]["version"] == version
+    answer = cached.curl()
     changes = answer["exchange"]["response"]["changes"]
     assert {change["name"] for change in changes} == INJECTED
-    assert (answer["status"], answer["token"]["verified"], answer["exchange"]["answered_by"]) == (200, True, "upstream")
+    assert (answer["status"], answer["exchange"]["answered_by"]) == (200, "upstream")
     cached.down()
 
 

@@ -43,7 +43,6 @@ class Stack:
         version = put_deeds(resource, self._resource)
         url = f"http://127.0.0.1:{self.sandbox.ports['console']}/stats?filter=version_text"
         until(lambda: version.encode() in get(url)[2], what=version)
-        self.watcher.await_attached()
 
     def ask(self, *headers: str, method: str = "GET", body: str = "", path: str = "") -> tuple[Answer, Exchange]:
         """Send a request with `SENT` and `headers`, by default one whose response has `SENT`; and what was told of it."""

@@ -52,7 +52,7 @@ def logged(stack: Sandbox, text: str) -> bool:
 
 def test_http_headers(sandbox: Sandbox, examples: Path, tmp_path: Path):
     sandbox.up("--filter", str(build(examples, "http_headers", tmp_path)))
-    answer = sandbox.json("curl", "/", "test:worst")
+    answer = until(lambda: (now := sandbox.json("curl", "/", "test:worst"))["exchange"] and now)
     added = [change for change in answer["exchange"]["request"]["changes"] if change["name"] == "test"]
     assert [change["after"] for change in added] == ["best"]
     assert ["test", "best"] in json.loads(sandbox.run("curl", "-s", "/", "test:worst").stdout)["headers"]
