@@ -2,13 +2,13 @@
 
 import errno
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from sandbox.cli.interrupts import forget_interrupt, interruptible, is_interrupt
 from sandbox.errors import PreconditionError, SandboxError
 
 INTERRUPTED = 130
@@ -20,17 +20,16 @@ class Boundary(typer.core.TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; turn what it raises into a message on stderr and `typer.Exit`."""
-        _take_signals()
-        _make_outputs_safe()
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
+            with interruptible():
+                _make_outputs_safe()
+                result = super().invoke(ctx)
+                sys.stdout.flush()
         except SandboxError as error:
             _print_error(error)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(_tell_interrupt()) from None
         except BrokenPipeError:
             # The reader has seen enough (`sandbox logs | head`); what is still buffered has nowhere to go.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -45,15 +44,6 @@ class Boundary(typer.core.TyperGroup):
         return result
 
 
-def _take_signals() -> None:
-    """All that ask for an end come as KeyboardInterrupt, but for those that are ignored, as nohup has it."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
-
-
 def _make_outputs_safe() -> None:
     """A closed output takes what is written and forgets it; a character that an output lacks becomes `?`."""
     for name in ("stdout", "stderr"):
@@ -66,9 +56,8 @@ def _make_outputs_safe() -> None:
 
 def _explain_unknown(error: Exception) -> int:
     """Say what an error means that is none of ours; the exit code."""
-    if _is_interrupt(error):
-        typer.echo("interrupted", err=True)
-        return INTERRUPTED
+    if is_interrupt(error):
+        return _tell_interrupt()
     if _is_about_stdout(error):
         typer.echo(f"error: cannot write the output: {error}", err=True)
         return SandboxError.exit_code
@@ -76,13 +65,11 @@ def _explain_unknown(error: Exception) -> int:
     return BUG
 
 
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is at the root of it: before Python 3.12 one in a class body comes as another error."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _tell_interrupt() -> int:
+    """Say so; the exit code."""
+    forget_interrupt()
+    typer.echo("interrupted", err=True)
+    return INTERRUPTED
 
 
 def _is_about_stdout(error: Exception) -> bool:
@@ -91,10 +78,6 @@ def _is_about_stdout(error: Exception) -> bool:
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return True
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _print_error(error: SandboxError) -> None:
