@@ -7,7 +7,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import signal
+import signal, time
 from sandbox.__main__ import main
 from sandbox.cli.app import app
 
@@ -27,7 +27,11 @@ main()
 AT = {
     "in the verb": "interrupt()",
     "in a string of code": 'exec("interrupt()", globals())',
-    "where none can be raised": "Lost(); signal.pause()",
+    "where none can be raised": """
+    Lost()
+    while True:
+        time.sleep(0.01)
+""",
     "at the root of another error": """
     try:
         interrupt()
