@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks a verb for an end."""
 _LATER_S = 0.001
 
 
@@ -19,7 +20,7 @@ def interruptible() -> Iterator[None]:
 
     What comes after it, while the end is told and Python itself ends, ends the process as it ends any.
     """
-    before, hook = {number: signal.getsignal(number) for number in _ENDING}, sys.unraisablehook
+    before, hook = {number: signal.getsignal(number) for number in ENDING}, sys.unraisablehook
     try:
         sys.unraisablehook = _interrupt_again
         for number, handler in before.items():

@@ -5,9 +5,10 @@ import signal
 import time
 from typing import Any, Self
 
+from sandbox.cli.interrupts import ENDING
+
 PATIENCE_S = 1.0
 """So long after the first one another signal does raise: then the loop hangs."""
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
@@ -20,7 +21,7 @@ class Signals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in (*_ENDING, signal.SIGTSTP):
+        for number in (*ENDING, signal.SIGTSTP):
             before = signal.getsignal(number)
             if before is not signal.SIG_IGN:
                 self._before[number] = before
